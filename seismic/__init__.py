@@ -1,0 +1,1 @@
+"""Arrival picking on continuous waveforms."""

@@ -1,0 +1,1 @@
+"""Statistics shared by every system: targets, priors, optimisation, resampling, plot style."""
