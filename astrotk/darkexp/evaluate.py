@@ -1,0 +1,190 @@
+"""The chi-square of given parameters, for example of a published catalogue."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from os import PathLike
+
+import numpy as np
+import numpy.typing as npt
+from astropy.table import Table, hstack
+
+from astrotk.darkexp.fit import document, reduced_chi2
+from astrotk.darkexp.model import CONSTANTS, H0, RotationModel, needs, unmet
+from astrotk.darkexp.profiles import PROFILES, G
+from catalogs.provenance import Provenance, Rejected
+from catalogs.result import Result, rejected_table
+from catalogs.sparc import RotationCurves
+from catalogs.tables import Column, TableData, read_table
+from gpu import registry
+from gpu.rotation import formula
+
+__all__ = ("PARAMETER_COLUMNS", "evaluate", "read_parameters")
+
+Array = npt.NDArray[np.float64]
+
+_number = {"required": False, "finite": False}
+#: The columns of a table of parameters; NaN where a profile has no use for one.
+PARAMETER_COLUMNS = (
+    Column("galaxy", text=True, aliases=("name", "ID"), finite=False),
+    Column("profile", text=True, aliases=("model",), finite=False),
+    Column("distance_Mpc", "Mpc", **_number),
+    Column("inclination_deg", "deg", **_number),
+    Column("ml_disk", **_number),
+    Column("ml_bulge", **_number),
+    Column("r_s_kpc", "kpc", **_number),
+    Column("log10_rho_s", **_number),
+    Column("alpha", **_number),
+    Column("log10_m200", **_number),
+    Column("v200", "km/s", **_number),
+    Column("c200", **_number),
+    Column("n_free", **_number),
+)
+#: What `evaluate` adds; columns of the input with these names get "_given" behind them.
+ADDED = ("n_points", "n_free", "chi2", "chi2_red")
+
+
+def read_parameters(path: str | PathLike[str], *, column_map: Mapping[str, str] | None = None) -> TableData:
+    """Read a table of parameters, one row a galaxy and profile, with the columns of `PARAMETER_COLUMNS`."""
+    return read_table(path, PARAMETER_COLUMNS, column_map=column_map)
+
+
+def evaluate(parameters: TableData, curves: RotationCurves, *, backend: str = "auto") -> Result:
+    """Compare given parameters with the data, as `fit_map` does at its maxima.
+
+    A halo is taken from r_s_kpc and log10_rho_s where both are known, else from v200 and c200; a distance or
+    inclination that is not known is the tabulated one. ``n_free`` is that of the table, or what `fit_map` would have
+    had free.
+
+    Parameters
+    ----------
+    parameters
+        As `read_parameters` returns.
+    curves
+        The galaxies.
+    backend
+        Of the kernels.
+
+    Returns
+    -------
+    Result
+        Kind "darkexp"; table ``evaluation``, a row for each row of the input in its order: the input, and
+        ``n_points, n_free, chi2, chi2_red``. Rows that cannot be computed have NaN there and stand in ``rejected``.
+    """
+    rows = len(parameters)
+    unknown = np.full(rows, np.nan)
+    given = {spec.name: parameters.columns.get(spec.name, unknown) for spec in PARAMETER_COLUMNS if not spec.text}
+    galaxies, profiles = parameters.columns["galaxy"], parameters.columns["profile"]
+    place = {name: i for i, name in enumerate(curves.name.tolist())}
+    chi2, n_free = np.full(rows, np.nan), np.full(rows, np.nan)
+    n_points = np.zeros(rows, dtype=np.int64)
+    reasons: dict[int, str] = {}
+    by_name = {name.lower(): profile for name, profile in PROFILES.items()}
+    for i in range(rows):
+        if galaxies[i] not in place:
+            reasons[i] = f"expected a galaxy of the data, found '{galaxies[i]}'"
+        elif profiles[i].lower() not in by_name:
+            reasons[i] = f"expected a profile among {', '.join(PROFILES)}, found '{profiles[i]}'"
+    usable = np.array([i for i in range(rows) if i not in reasons], dtype=np.int64)
+    for name in sorted({profiles[i].lower() for i in usable}):
+        profile = by_name[name]
+        mine = np.array([i for i in usable if profiles[i].lower() == name])
+        objects = np.array([place[galaxies[i]] for i in mine])
+        n_points[mine] = curves.n_points[objects]
+        missing = unmet(curves, needs(profile, "flat"))
+        model = RotationModel(curves, profile)
+        theta, coordinates, wrong = _kernel_rows(model, {key: value[mine] for key, value in given.items()}, objects)
+        wrong.update({k: f"{profile.name} expected {missing[o]} in the galaxy table, found none"
+                      for k, o in enumerate(objects) if missing[o]})  # fmt: skip
+        reasons.update({int(mine[k]): reason for k, reason in wrong.items()})
+        good = np.array([k not in wrong for k in range(mine.size)], dtype=bool)
+        runner = registry.get("rotation.chi2", backend, like=theta)
+        for kind in np.unique(coordinates[good]):
+            now = np.flatnonzero(good & (coordinates == kind))
+            value = runner(profile.kind, int(kind), theta[now][:, None], objects[now], model.data, CONSTANTS)
+            chi2[mine[now]] = value[:, 0]
+        n_free[mine] = [_count_free(curves, int(o), profile.kind) for o in objects]
+    n_free = np.where(np.isnan(given["n_free"]), n_free, given["n_free"])
+    for i in usable:
+        if i not in reasons and not math.isfinite(chi2[i]):
+            reasons[int(i)] = "expected parameters that give a finite chi-square, found none"
+
+    added = Table({"n_points": n_points, "n_free": n_free, "chi2": chi2, "chi2_red": reduced_chi2(chi2, n_points, n_free)})
+    known = Table({spec.name: parameters.columns[spec.name] for spec in PARAMETER_COLUMNS if spec.name in parameters.columns})
+    table = hstack([known, parameters.extra], join_type="exact", metadata_conflicts="silent") if parameters.extra.colnames else known
+    for name in ADDED:
+        if name in table.colnames:
+            table.rename_column(name, f"{name}_given")
+    table = hstack([table, document(added)], join_type="exact", metadata_conflicts="silent")
+    rejected = [
+        Rejected(str(galaxies[i]), f"{parameters.source.path}, row {parameters.row[i] + 1}", reason)
+        for i, reason in sorted(reasons.items())
+    ]
+    return Result(
+        kind="darkexp",
+        tables={
+            "evaluation": table,
+            "rejected": rejected_table([*parameters.source.rejected, *rejected, *curves.rejected]),
+        },
+        provenance=Provenance.record(
+            sources=(parameters.source, *curves.source, *curves.galaxies.source), settings={"method": "evaluate"}
+        ),
+    )
+
+
+def _count_free(curves: RotationCurves, o: int, kind: int | None) -> int:
+    """Return how many parameters `fit_map` would have free for a galaxy."""
+    table = curves.galaxies
+    shape = 1 if kind == formula.EINASTO else 0
+    known = int(table.e_distance[o] > 0) + int(table.e_inclination[o] > 0)
+    return 2 + shape + 1 + int(curves.has_bulge[o]) + known
+
+
+def _kernel_rows(
+    model: RotationModel, given: Mapping[str, Array], objects: npt.NDArray[np.int64]
+) -> tuple[Array, npt.NDArray[np.int64], dict[int, str]]:
+    """Bring parameters into the kernel's rows.
+
+    Returns
+    -------
+    rows, coordinates
+        (row, 7) and (row,).
+    wrong
+        ``{row: reason}`` where something is missing.
+    """
+    galaxy, kind = model.data.galaxy[objects], model.profile.kind
+    dense = np.isfinite(given["r_s_kpc"]) & np.isfinite(given["log10_rho_s"])
+    virial = np.isfinite(given["v200"]) & np.isfinite(given["c200"])
+    rows = np.zeros((objects.size, 7))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows[:, formula.FIRST] = np.log10(np.where(dense, given["r_s_kpc"], given["v200"]))
+        rows[:, formula.SECOND] = np.where(dense, given["log10_rho_s"], np.log10(given["c200"]))
+        rows[:, formula.LOG_ML_DISK] = np.log10(given["ml_disk"])
+        rows[:, formula.LOG_ML_BULGE] = np.where(model.curves.has_bulge[objects], np.log10(given["ml_bulge"]), 0.0)
+        if kind == formula.EINASTO:
+            rows[:, formula.EXTRA] = np.log10(given["alpha"])
+        elif kind == formula.DC14:
+            from_v200 = 3 * np.log10(given["v200"]) - math.log10(10 * G * H0)
+            rows[:, formula.EXTRA] = np.where(np.isfinite(given["log10_m200"]), given["log10_m200"], from_v200)
+    tabulated_i = galaxy[:, formula.INCLINATION_0]
+    rows[:, formula.DISTANCE] = np.where(
+        np.isnan(given["distance_Mpc"]), galaxy[:, formula.DISTANCE_0], given["distance_Mpc"]
+    )
+    # against an unknown inclination none can be compared: the ratio of the sines is then 1
+    known_i = ~np.isnan(given["inclination_deg"]) & ~np.isnan(model.curves.galaxies.inclination[objects])
+    rows[:, formula.INCLINATION] = np.where(known_i, given["inclination_deg"], tabulated_i)
+
+    names = {formula.LOG_ML_DISK: "ml_disk > 0", formula.LOG_ML_BULGE: "ml_bulge > 0 for the bulge"}
+    if kind == formula.EINASTO:
+        names[formula.EXTRA] = "alpha > 0"
+    elif kind == formula.DC14:
+        names[formula.EXTRA] = "log10_m200 or v200"
+    wrong = {}
+    for k in range(objects.size):
+        lacking = [text for column, text in names.items() if not math.isfinite(rows[k, column])]
+        if not (dense[k] or virial[k]):
+            lacking.insert(0, "r_s_kpc and log10_rho_s, or v200 and c200")
+        if lacking:
+            wrong[k] = f"{model.profile.name} expected {', '.join(lacking)}, found none"
+    return rows, np.where(dense, formula.DENSITY, formula.VIRIAL), wrong

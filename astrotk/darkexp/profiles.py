@@ -1,0 +1,253 @@
+r"""Spherical halos: :math:`\rho(r) = \rho_s\,\hat\rho(r/r_s)`, the seven of the SPARC catalogue, and your own.
+
+A profile is its dimensionless density; everything else follows from it:
+
+.. math:: h(x) = \int_0^x t^2\hat\rho(t)\,dt, \quad M = 4\pi\rho_s r_s^3 h(x), \quad V^2 = 4\pi G\rho_s r_s^2\,h(x)/x .
+
+Sources of the seven: see `gpu.rotation.formula`, where their h(x) stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from catalogs.errors import ParameterError
+from catalogs.units import to_value
+from gpu.rotation import formula
+
+__all__ = ("G", "PROFILES", "Profile", "check_profile", "profile_named")
+
+Array = npt.NDArray[np.float64]
+
+#: The gravitational constant [kpc km^2 s^-2 Msun^-1].
+G = 4.30091e-6
+PC3_PER_KPC3 = 1e9
+
+#: Nodes and weights of the quadrature for a profile that brings no mass of its own.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A spherical density profile.
+
+    Parameters
+    ----------
+    name
+        As it stands in catalogues.
+    rho_hat
+        ``rho_hat(x, *shape)``: density over rho_s at x = r / r_s; takes and returns arrays.
+    mass_hat
+        ``mass_hat(x, *shape)``: h(x) above. Without it h is integrated numerically.
+    slope_hat
+        ``slope_hat(x, *shape)``: d ln rho / d ln r. Without it the density is differentiated numerically.
+    shape
+        ``{name: (low, high)}`` of the shape parameters: the range of their flat prior.
+    kind
+        The compiled kernel of a built-in profile; a profile of your own has none and runs on NumPy.
+
+    Examples
+    --------
+    >>> hernquist = Profile("Hernquist", lambda x: 1 / (x * (1 + x) ** 3), lambda x: 0.5 * (x / (1 + x)) ** 2)
+    >>> check_profile(hernquist)
+    >>> round(float(hernquist.velocity(8.0, r_s=10.0, rho_s=0.01)), 3)
+    81.685
+    """
+
+    name: str
+    rho_hat: Callable[..., Any]
+    mass_hat: Callable[..., Any] | None = None
+    slope_hat: Callable[..., Any] | None = None
+    shape: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    kind: int | None = None
+
+    def h(self, x: npt.ArrayLike, *shape: npt.ArrayLike) -> Array:
+        """Return h(x), the mass within x over 4 pi rho_s r_s^3."""
+        x = np.asarray(x, dtype=np.float64)
+        if self.kind is not None:
+            return _compiled_mass(self.kind, x, shape)
+        if self.mass_hat is not None:
+            return np.asarray(self.mass_hat(x, *shape), dtype=np.float64)
+        # t = x s^2 takes the edge off a central cusp
+        s = 0.5 * (1.0 + _NODES)
+        t = x[..., None] * s**2
+        spread = [np.asarray(value, dtype=np.float64)[..., None] for value in shape]
+        return np.sum(_WEIGHTS * s * t**2 * self.rho_hat(t, *spread), axis=-1) * x
+
+    def slope(self, x: npt.ArrayLike, *shape: npt.ArrayLike) -> Array:
+        """Return d ln rho / d ln r at x."""
+        x = np.asarray(x, dtype=np.float64)
+        if self.slope_hat is not None:
+            return np.asarray(self.slope_hat(x, *shape), dtype=np.float64)
+        step = 1e-4
+        high, low = self.rho_hat(x * np.exp(step), *shape), self.rho_hat(x * np.exp(-step), *shape)
+        return np.asarray(np.log(high / low) / (2 * step))
+
+    def density(self, r: Any, r_s: Any, rho_s: Any, *shape: npt.ArrayLike) -> Array:
+        """Return the density [Msun/pc^3] at r [kpc] for r_s [kpc] and rho_s [Msun/pc^3]; Quantity accepted."""
+        x = to_value(r, "kpc", "r") / to_value(r_s, "kpc", "r_s")
+        return to_value(rho_s, "Msun / pc3", "rho_s") * np.asarray(self.rho_hat(x, *shape))
+
+    def enclosed_mass(self, r: Any, r_s: Any, rho_s: Any, *shape: npt.ArrayLike) -> Array:
+        """Return the mass [Msun] within r [kpc] for r_s [kpc] and rho_s [Msun/pc^3]; Quantity accepted."""
+        radius = to_value(r_s, "kpc", "r_s")
+        x = to_value(r, "kpc", "r") / radius
+        rho = to_value(rho_s, "Msun / pc3", "rho_s") * PC3_PER_KPC3
+        return 4 * np.pi * rho * radius**3 * self.h(x, *shape)
+
+    def velocity(self, r: Any, r_s: Any, rho_s: Any, *shape: npt.ArrayLike) -> Array:
+        """Return the circular velocity [km/s] at r [kpc] for r_s [kpc] and rho_s [Msun/pc^3]; Quantity accepted."""
+        return np.sqrt(G * self.enclosed_mass(r, r_s, rho_s, *shape) / to_value(r, "kpc", "r"))
+
+
+def _compiled_mass(kind: int, x: Array, shape: tuple[npt.ArrayLike, ...]) -> Array:
+    from gpu.rotation import cpu
+
+    padded = np.broadcast_arrays(x, *shape, *([0.0] * (3 - len(shape))))
+    flat = [np.ascontiguousarray(value, dtype=np.float64).ravel() for value in padded]
+    return np.asarray(cpu.masses(kind, *flat), dtype=np.float64).reshape(padded[0].shape)
+
+
+def _rho_corenfw(x: Array, core: Array, n: Array) -> Array:
+    """Read, Agertz & Collins 2016, eq. 19: f^n rho_NFW + n f^(n-1) (1 - f^2) h_NFW / (x^2 r_c)."""
+    f = np.tanh(x / core)
+    h = PROFILES["NFW"].h(x)
+    return f**n / (x * (1 + x) ** 2) + n * f ** (n - 1) * (1 - f**2) * h / (x**2 * core)
+
+
+def _rho_dc14(x: Array, alpha: Array, beta: Array, gamma: Array) -> Array:
+    return x**-gamma * (1 + x**alpha) ** (-(beta - gamma) / alpha)
+
+
+#: The seven profiles of the SPARC halo catalogue (Li et al. 2020, ApJS 247, 31), by name.
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "NFW",
+            lambda x: 1 / (x * (1 + x) ** 2),
+            slope_hat=lambda x: -(1 + 3 * x) / (1 + x),
+            kind=formula.NFW,
+        ),
+        Profile(
+            "pISO",
+            lambda x: 1 / (1 + x**2),
+            slope_hat=lambda x: -2 * x**2 / (1 + x**2),
+            kind=formula.PISO,
+        ),
+        Profile(
+            "Burkert",
+            lambda x: 1 / ((1 + x) * (1 + x**2)),
+            slope_hat=lambda x: -x / (1 + x) - 2 * x**2 / (1 + x**2),
+            kind=formula.BURKERT,
+        ),
+        Profile(
+            "Einasto",
+            lambda x, alpha: np.exp(-2 / alpha * (x**alpha - 1)),
+            slope_hat=lambda x, alpha: -2 * x**alpha,
+            shape={"alpha": (0.02, 5.0)},
+            kind=formula.EINASTO,
+        ),
+        Profile(
+            "coreNFW",
+            _rho_corenfw,
+            shape={"core": (0.02, 5.0), "n": (0.0, 1.0)},
+            kind=formula.CORENFW,
+        ),
+        Profile(
+            "DC14",
+            _rho_dc14,
+            slope_hat=lambda x, alpha, beta, gamma: -(gamma + beta * x**alpha) / (1 + x**alpha),
+            shape={"alpha": (1.0, 2.6), "beta": (2.5, 4.0), "gamma": (0.0, 1.25)},
+            kind=formula.DC14,
+        ),
+        Profile(
+            "Lucky13",
+            lambda x: 1 / (1 + x) ** 3,
+            slope_hat=lambda x: -3 * x / (1 + x),
+            kind=formula.LUCKY13,
+        ),
+    )
+}
+
+
+def profile_named(name: str) -> Profile:
+    """Return a built-in profile; upper and lower case do not matter.
+
+    Raises
+    ------
+    ParameterError
+        If there is none of that name; the message lists those that are.
+    """
+    for known, profile in PROFILES.items():
+        if known.lower() == name.strip().lower():
+            return profile
+    message = f"no halo profile is called '{name}': choose from {', '.join(PROFILES)}"
+    raise ParameterError(message)
+
+
+def check_profile(profile: Profile, *, rtol: float = 1e-6) -> None:
+    """Check that a profile is consistent with itself, as every built-in one is.
+
+    Over four decades in x and a grid of shapes: the density is positive and finite, h increases and has the derivative
+    x^2 rho, h vanishes at the centre, the slope is the gradient of the density, arrays come back in their shape, and
+    velocity, mass and density agree in their units.
+
+    Parameters
+    ----------
+    profile
+        Built in, or of your own.
+    rtol
+        Relative difference that is allowed.
+
+    Raises
+    ------
+    ParameterError
+        Naming what is inconsistent, and where.
+    """
+    x = np.geomspace(1e-2, 1e2, 81)
+    grid = np.array(np.meshgrid(*[np.linspace(low, high, 4)[1:3] for low, high in profile.shape.values()]))
+    for shape in grid.reshape(len(profile.shape), -1).T if profile.shape else [()]:
+        where = "".join(f", {key} = {value:g}" for key, value in zip(profile.shape, shape, strict=True))
+
+        def require(ok: Any, what: str, where: str = where) -> None:
+            bad = ~np.broadcast_to(np.asarray(ok), x.shape)
+            if np.any(bad):
+                message = f"profile {profile.name}: {what}, at x = {x[bad][0]:g}{where}"
+                raise ParameterError(message)
+
+        rho, h = np.asarray(profile.rho_hat(x, *shape)), profile.h(x, *shape)
+        require(rho.shape == x.shape and h.shape == x.shape, "the density must return an array of the shape of x")
+        require(np.isfinite(rho) & ((rho > 0) | (x > 3)), "the density must be finite, and positive up to x = 3")
+        require(np.isfinite(h) & (h > 0), "the mass must be positive and finite")
+        felt = x**3 * rho > 1e-9 * h  # a steep halo ends where floating point does
+        require(np.append(True, np.diff(h) > 0) | ~felt, "the mass must increase with x")
+        step = 1e-3
+        slope_of_mass = _five_point(lambda shift: profile.h(x * np.exp(shift), *shape), step)
+        require(np.isclose(slope_of_mass, x**3 * rho, rtol=rtol, atol=1e-9 * h), "the mass must have the derivative x^2 rho_hat")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = _five_point(lambda shift: np.log(profile.rho_hat(x * np.exp(shift), *shape)), step)
+        agree = np.isclose(profile.slope(x, *shape), slope, rtol=rtol, atol=rtol)
+        require(agree | ~felt, "the slope must be d ln rho / d ln r")
+        near = profile.h(x * 1e-4, *shape)
+        require(near <= h * 1e-2, "the mass must vanish at the centre")
+        r_s, rho_s = 3.0, 0.02
+        v = profile.velocity(x * r_s, r_s, rho_s, *shape)
+        m = profile.enclosed_mass(x * r_s, r_s, rho_s, *shape)
+        require(np.isclose(v**2 * x * r_s, G * m, rtol=rtol), "V^2 r must be G M")
+        shells = _five_point(lambda shift: profile.enclosed_mass(x * r_s * np.exp(shift), r_s, rho_s, *shape), step)
+        volume = 4 * np.pi * (x * r_s) ** 3 * PC3_PER_KPC3
+        shell = volume * profile.density(x * r_s, r_s, rho_s, *shape)
+        agree = np.isclose(shells, shell, rtol=rtol, atol=1e-9 * m)
+        require(agree, "dM/dr must be 4 pi r^2 rho in Msun, kpc and Msun/pc^3")
+
+
+def _five_point(function: Callable[[float], Any], step: float) -> Array:
+    """Return the derivative at 0 by the five-point rule."""
+    f = [np.asarray(function(k * step), dtype=np.float64) for k in (-2, -1, 1, 2)]
+    return (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * step)

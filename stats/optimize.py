@@ -1,0 +1,290 @@
+"""The maximum of a posterior, from several starts, by MINPACK or L-BFGS-B, with a check that it is one.
+
+The search runs in coordinates u in which the support has no edge (MINUIT's theta = low + (high - low)(1 + sin u)/2).
+What counts as converged is judged afterwards, in the parameters themselves: see `Maxima`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg, optimize
+
+from stats.resampling import stream
+from stats.target import Target
+
+__all__ = ("Maxima", "maximize")
+
+Array = npt.NDArray[np.float64]
+
+#: A gain in ln posterior that is left on the table and still called a maximum.
+GAIN = 1e-3
+#: Two starts that end closer than this in ln posterior have found the same maximum.
+SAME = 1e-2
+#: Share of the support within which a parameter counts as being at its end.
+EDGE = 1e-3
+#: Relative tolerances of the first search from every start, and of the second from its best ends.
+ROUGH, FINE = 1e-2, 1e-8
+#: An end of the first search this far above the best in -ln posterior is searched on.
+PROMISING = 10.0
+#: Starts differ by this share of the support in at least one parameter.
+APART = 0.15
+#: Step of the central differences, as a share of the parameter's width.
+STEP = 1e-5
+
+
+@dataclass(frozen=True)
+class Maxima:
+    """The maximum a posteriori of each object.
+
+    Parameters
+    ----------
+    theta
+        (object, dim).
+    logpost, loglike
+        (object,) at the maximum.
+    covariance
+        (object, dim, dim): inverse curvature of the ln posterior (Laplace's approximation); rows of parameters at
+        the end of their support, or that the posterior does not depend on, are NaN.
+    at_bound
+        (object, dim): the parameter sits at an end of its support and the posterior still rises towards it.
+    converged
+        (object,): the gain in ln posterior that a Newton step promises in the parameters that are not at a bound is
+        below `GAIN`.
+    agreed
+        (object,): how many starts ended within `SAME` of the best.
+    """
+
+    theta: Array
+    logpost: Array
+    loglike: Array
+    covariance: Array
+    at_bound: npt.NDArray[np.bool_]
+    converged: npt.NDArray[np.bool_]
+    agreed: npt.NDArray[np.int64]
+
+
+class _Objective:
+    """-ln posterior of one object, up to a constant, and its slope and curvature in theta."""
+
+    def __init__(self, target: Target, o: int) -> None:
+        self.target, self.o, self.objects = target, o, np.array([o])
+        self.low, self.high = (end[0] for end in target.support(self.objects))
+        self.mean, self.weight = (value[0] for value in target.gauss(self.objects))
+        self.informed = np.flatnonzero(self.weight > 0)
+        with np.errstate(divide="ignore"):
+            self.width = np.minimum(self.high - self.low, 1.0 / self.weight)
+        bounded = np.isfinite(self.high - self.low)
+        self.middle = np.where(bounded, 0.5 * (self.low + self.high), 0.0)
+        self.half = np.where(bounded, 0.5 * (self.high - self.low), 1.0)
+        self.unbounded = np.flatnonzero(~bounded)
+        dim = self.low.size
+        self.steps = STEP * np.concatenate([np.zeros((1, dim)), -np.diag(self.width), np.diag(self.width)])
+        self.down = dim + np.arange(dim) * (dim + 1)  # where theta +- its steps stand in the flattened rows
+        self.up = self.down + dim * dim
+
+    def to_theta(self, u: Array) -> Array:
+        theta = self.middle + self.half * np.sin(u)
+        theta[self.unbounded] = u[self.unbounded]
+        return theta
+
+    def to_u(self, theta: Array) -> Array:
+        u = np.arcsin(np.clip((theta - self.middle) / self.half, -0.999, 0.999))
+        u[self.unbounded] = theta[self.unbounded]
+        return u
+
+    def chain(self, u: Array) -> Array:
+        """Return d theta / d u."""
+        chain = self.half * np.cos(u)
+        chain[self.unbounded] = 1.0
+        return chain
+
+    def ignorance(self) -> Array:
+        """Return the widths (dim,) by which starts are told apart: infinite where the prior is informative."""
+        support = self.high - self.low
+        return np.where(self.weight > 0, np.inf, support) if np.any(self.weight == 0) else np.minimum(support, self.width)
+
+    def sides(self, theta: Array) -> tuple[Array, Array]:
+        """Return theta, and theta with each parameter moved down and up, (1 + 2 dim, dim), and the distances (dim,)."""
+        rows = np.minimum(np.maximum(theta + self.steps, self.low), self.high)
+        flat = rows.ravel()
+        return rows, flat[self.up] - flat[self.down]
+
+    def residuals(self, theta: Array) -> Array:
+        """Return what the sum of squares is made of: data, Gaussian priors, joint priors; (row, term)."""
+        assert self.target.residuals is not None  # noqa: S101  # for the type checker: `maximize` chose this path
+        parts = [self.target.residuals(theta, self.o), ((theta - self.mean) * self.weight)[:, self.informed]]
+        if self.target.joint is not None:
+            parts.append(self.target.joint(theta[None], self.objects)[0])
+        return np.concatenate(parts, axis=1)
+
+    def linearize(self, theta: Array) -> tuple[Array, Array]:
+        """Return the residuals (term,) and their derivatives by theta (dim, term), by central differences."""
+        rows, distance = self.sides(theta)
+        values = self.residuals(rows)
+        return values[0], (values[1 + theta.size :] - values[1 : 1 + theta.size]) / distance[:, None]
+
+    def loss(self, theta: Array) -> Array:
+        """Return -ln posterior of rows inside the support, (row,), up to a constant."""
+        if self.target.residuals is None:
+            return -self.target.logpost(theta[None], self.objects)[0]
+        return 0.5 * np.sum(self.residuals(theta) ** 2, axis=1)
+
+    def slope(self, theta: Array) -> Array:
+        """Return d loss / d theta, (dim,)."""
+        rows, distance = self.sides(theta)
+        values = self.loss(rows[1:])
+        return np.asarray((values[theta.size :] - values[: theta.size]) / distance)
+
+
+class _InU:
+    """The residuals as MINPACK sees them: functions of u, the derivatives kept from the call for the values."""
+
+    def __init__(self, objective: _Objective) -> None:
+        self.objective = objective
+        self.jacobian = np.empty(0)
+
+    def values(self, u: Array) -> Array:
+        values, self.jacobian = self.objective.linearize(self.objective.to_theta(u))
+        self.at = u.copy()
+        return values
+
+    def derivatives(self, u: Array) -> Array:
+        if not np.array_equal(u, self.at):
+            self.values(u)
+        return self.jacobian * self.objective.chain(u)[:, None]
+
+
+def _least_squares(objective: _Objective, start: Array, tolerance: float) -> Array:
+    seen = _InU(objective)
+    found = optimize.leastsq(
+        seen.values,
+        objective.to_u(start),
+        Dfun=seen.derivatives,
+        col_deriv=True,
+        full_output=True,
+        xtol=tolerance,
+        ftol=tolerance,
+        maxfev=300,
+    )
+    return objective.to_theta(found[0])
+
+
+def _general(objective: _Objective, start: Array, tolerance: float) -> Array:
+    found = optimize.minimize(
+        lambda theta: objective.loss(theta[None])[0],
+        start,
+        jac=objective.slope,
+        method="L-BFGS-B",
+        bounds=list(zip(objective.low, objective.high, strict=True)),
+        options={"ftol": tolerance * 1e-4, "gtol": tolerance, "maxiter": 1000},
+    )
+    return np.asarray(found.x)
+
+
+def _curvature(objective: _Objective, theta: Array) -> tuple[Array, Array]:
+    """Return slope and curvature of the loss in theta: Gauss-Newton where there are residuals, else differences."""
+    if objective.target.residuals is not None:
+        residuals, jacobian = objective.linearize(theta)
+        return jacobian @ residuals, jacobian @ jacobian.T
+    step = 1e-3 * objective.width
+    rows = np.clip(theta + np.concatenate([-np.diag(step), np.diag(step)]), objective.low, objective.high)
+    slopes = np.array([objective.slope(row) for row in rows])
+    distance = np.diag(rows[theta.size :] - rows[: theta.size])
+    curvature = (slopes[theta.size :] - slopes[: theta.size]) / distance[:, None]
+    return objective.slope(theta), 0.5 * (curvature + curvature.T)
+
+
+def _judge(objective: _Objective, theta: Array) -> tuple[bool, npt.NDArray[np.bool_], Array]:
+    """Tell whether theta is a maximum, which parameters are at a bound, and the covariance of the others."""
+    slope, curvature = _curvature(objective, theta)
+    edge = EDGE * objective.width
+    at_bound = ((theta - objective.low < edge) & (slope > 0)) | ((objective.high - theta < edge) & (slope < 0))
+    covariance = np.full(curvature.shape, np.nan)
+    scale = np.sqrt(np.maximum(np.diag(curvature), 0.0)) * objective.width
+    known = ~at_bound & (scale > 1e-6)  # a flat direction has no curvature: it is not identified
+    free = np.flatnonzero(known)
+    try:
+        factor = linalg.cho_factor(curvature[np.ix_(free, free)])
+        covariance[np.ix_(free, free)] = linalg.cho_solve(factor, np.eye(free.size))
+        gain = 0.5 * slope[free] @ linalg.cho_solve(factor, slope[free])
+    except linalg.LinAlgError:
+        return False, at_bound, covariance
+    return bool(gain < GAIN), at_bound, covariance
+
+
+def _apart(candidates: Array, width: Array, distance: float, wanted: int) -> Array:
+    """Take from candidates, best first, those that lie apart from the ones taken before."""
+    chosen = candidates[:1]
+    for row in candidates[1:]:
+        if chosen.shape[0] == wanted:
+            break
+        if np.all(np.max(np.abs(chosen - row) / width, axis=1) > distance):
+            chosen = np.vstack([chosen, row])
+    return chosen
+
+
+def maximize(
+    target: Target,
+    *,
+    seed: int = 0,
+    draws: int = 512,
+    starts: int = 6,
+    progress: Callable[[str], Any] | None = None,
+) -> Maxima:
+    """Find the maximum a posteriori of every object of a target.
+
+    `draws` points of the prior are tried at once, and the best `starts` that lie apart are followed by a vetted
+    optimiser: MINPACK's Levenberg-Marquardt where the target has residuals, else L-BFGS-B. Points lie apart where they
+    differ in the parameters of which the prior knows little, for there the basins are.
+
+    Parameters
+    ----------
+    target
+        The posteriors.
+    seed
+        Of the run; every object draws from its own stream, so that subsets and order change nothing.
+    draws, starts
+        See above.
+    progress
+        Called with the name of each object when it is done.
+
+    Returns
+    -------
+    Maxima
+        In the order of ``target.objects``.
+    """
+    n, dim = len(target.objects), target.dim
+    objects = target.everything()
+    cube = np.stack([stream(seed, name).uniform(size=(draws, dim)) for name in target.objects])
+    theta = target.transform(cube, objects)
+    order = np.argsort(-target.logpost(theta, objects), axis=1, kind="stable")[:, : draws // 2]
+    follow = _general if target.residuals is None else _least_squares
+
+    best = np.empty((n, dim))
+    covariance = np.empty((n, dim, dim))
+    at_bound = np.zeros((n, dim), dtype=bool)
+    converged = np.zeros(n, dtype=bool)
+    agreed = np.zeros(n, dtype=np.int64)
+    for o in objects:
+        objective = _Objective(target, int(o))
+        candidates = _apart(theta[o, order[o]], objective.ignorance(), APART, starts)
+        rough = np.array([follow(objective, start, ROUGH) for start in candidates])
+        losses = objective.loss(rough)
+        rough = rough[np.argsort(losses)][: 1 + np.sum(np.sort(losses)[1:] < losses.min() + PROMISING)]
+        ends = np.array([follow(objective, start, FINE) for start in _apart(rough, objective.width, 0.02, starts)])
+        losses = objective.loss(ends)
+        best[o] = ends[np.argmin(losses)]
+        converged[o], at_bound[o], covariance[o] = _judge(objective, best[o])
+        if not converged[o]:
+            best[o] = _general(objective, best[o], FINE)
+            converged[o], at_bound[o], covariance[o] = _judge(objective, best[o])
+        agreed[o] = np.sum(losses < objective.loss(best[o][None])[0] + SAME)
+        if progress is not None:
+            progress(target.objects[o])
+    logpost, loglike = (function(best[:, None], objects)[:, 0] for function in (target.logpost, target.loglike))
+    return Maxima(best, logpost, loglike, covariance, at_bound, converged, agreed)
