@@ -120,7 +120,8 @@ def hdf5_table(group: h5py.Group, rows: slice = slice(None), max_bytes: int = MA
         )
         if f"{MASKS}/{name}" in own:
             mask = read_dataset(group, f"{MASKS}/{name}", kind="b", rows=rows, max_bytes=max_bytes)
-            column = MaskedColumn(column, mask=mask)
+            with foreign_errors(group.file.filename, "a mask of the column's shape", f"{group.name}/{name}"):
+                column = MaskedColumn(column, mask=mask)
         if unit := read_text(dataset, "unit", ""):
             column.unit = read_unit(unit)
         columns.append(column)

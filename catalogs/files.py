@@ -6,14 +6,14 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from catalogs.errors import AstrotkError, CatalogFileError, CatalogFormatError
 
-__all__ = ("atomic_write", "check_size", "foreign_errors", "guarded", "open_hashed")
+__all__ = ("atomic_write", "check_size", "foreign_errors", "guarded", "open_hashed", "open_regular")
 
 T = TypeVar("T")
 
@@ -31,6 +31,24 @@ def check_size(path: str | PathLike[str], size: int, limit: int, what: str = "th
             f"{what} needs {size} bytes, above the limit of {limit}; raise max_bytes or read it in chunks"
         )
         raise CatalogFileError(path, reason)
+
+
+def open_regular(path: str | PathLike[str]) -> BinaryIO:
+    """Open a file that is on a disk; a folder, device or pipe is refused, because its end may never come.
+
+    Raises
+    ------
+    CatalogFileError
+        If it is none, or cannot be read.
+    """
+    if not Path(path).is_file():
+        raise CatalogFileError(
+            path, "is not a regular file" if Path(path).exists() else "there is no such file"
+        )
+    try:
+        return Path(path).open("rb")
+    except OSError as exc:
+        raise CatalogFileError(path, exc.strerror or "cannot be read") from exc
 
 
 @contextmanager
@@ -54,15 +72,7 @@ def open_hashed(path: str | PathLike[str], max_bytes: int | None = None) -> Iter
     CatalogFileError
         If the file is missing, not a regular file, unreadable or too large.
     """
-    if not Path(path).is_file():
-        raise CatalogFileError(
-            path, "is not a regular file" if Path(path).exists() else "there is no such file"
-        )
-    with ExitStack() as stack:
-        try:
-            stream = stack.enter_context(Path(path).open("rb"))
-        except OSError as exc:
-            raise CatalogFileError(path, exc.strerror or "cannot be read") from exc
+    with open_regular(path) as stream:
         if max_bytes is not None:
             check_size(path, os.fstat(stream.fileno()).st_size, max_bytes)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()

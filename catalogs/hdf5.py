@@ -7,6 +7,7 @@ can claim a terabyte. These functions refuse both, and every error of the librar
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalogs.errors import CatalogFileError, CatalogFormatError
-from catalogs.files import check_size, foreign_errors
+from catalogs.files import check_size, foreign_errors, open_regular, open_regular
 
 if TYPE_CHECKING:
     import h5py
@@ -37,6 +38,12 @@ __all__ = (
 MAX_BYTES = 2**30
 MAX_TEXT = 2**24
 MAX_LINKS = 32
+#: Each takes the library some microseconds, whether it is in the file or only claimed.
+MAX_CHUNKS = 2**18
+#: Signature, version and padding of a heap.
+HEAP = b"GCOL\1\0\0\0"
+#: Files up to this size are searched for the damage that the library does not return from.
+MAX_SCAN = 2**28
 
 Kind = Literal["f", "i", "b", "S"]
 #: What a reader asks for: the numpy kinds that serve, in words.
@@ -67,14 +74,13 @@ def open_hdf5(path: str | PathLike[str]) -> Iterator[h5py.File]:
     """
     import h5py
 
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError as exc:
-        raise CatalogFileError(path, exc.strerror or "cannot be read") from exc
+    with open_regular(path):
+        pass
     with foreign_errors(path, "an HDF5 file"):
         if not h5py.is_hdf5(path):
             raise CatalogFormatError(path, "an HDF5 file", "no HDF5 signature")
+        if Path(path).stat().st_size <= MAX_SCAN:
+            _check_heaps(path)
         file = h5py.File(path, "r")
     try:
         yield file
@@ -190,6 +196,12 @@ def read_dataset(
         check_size(path, math.prod(shape) * width, max_bytes, f"dataset '{name}'")
         if dataset.chunks is not None:
             check_size(path, math.prod(dataset.chunks) * dtype.itemsize, max_bytes, f"a chunk of '{name}'")
+            count = math.prod(-(-size // chunk) for size, chunk in zip(shape, dataset.chunks, strict=True))
+            if count > MAX_CHUNKS:
+                reason = (
+                    f"dataset '{name}' is in {count} chunks, above the limit of {MAX_CHUNKS}; repack the file"
+                )
+                raise CatalogFileError(path, reason)
         if dtype.kind == "O":
             values = _read_strings(dataset, rows, shape, max_bytes)
         else:
@@ -225,6 +237,26 @@ def read_text(node: h5py.Group | h5py.Dataset, name: str, default: str | None = 
         where = f"{node.name} @{name}"
         raise CatalogFormatError(node.file.filename, "one text", f"{values.size} of them", where)
     return str(values.reshape(-1)[0])
+
+
+def _check_heaps(path: str | PathLike[str]) -> None:
+    """Walk the heaps of variable-length text (GCOL) as the library will.
+
+    HDF5 2.0 steps from object to object by the size that each states, and stays for ever at a free object
+    (index 0) of size 0.
+    """
+    with Path(path).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        heap = content.find(HEAP)
+        while heap >= 0:
+            at, end = heap + 16, heap + int.from_bytes(content[heap + 8 : heap + 16], "little")
+            while at + 16 <= min(end, len(content)):
+                index = int.from_bytes(content[at : at + 2], "little")
+                size = int.from_bytes(content[at + 8 : at + 16], "little")
+                step = 16 + (size + 7) // 8 * 8 if index else size
+                if not 16 <= step <= end - at:
+                    raise CatalogFormatError(path, "a sound HDF5 file", "a broken heap", f"byte {at}")
+                at += step
+            heap = content.find(HEAP, heap + 8)
 
 
 def _follow(group: h5py.Group, name: str) -> Any:

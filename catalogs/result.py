@@ -24,7 +24,7 @@ from catalogs._fits import write_fits
 from catalogs._formats import MASKS, format_of, hdf5_table, pieces
 from catalogs.errors import AstrotkError, CatalogFormatError, ParameterError
 from catalogs.files import atomic_write, foreign_errors, open_hashed
-from catalogs.hdf5 import MAX_BYTES, names, open_group, open_hdf5, read_dataset, read_text, walk
+from catalogs.hdf5 import MAX_BYTES, names, open_dataset, open_group, open_hdf5, read_dataset, read_text, walk
 from catalogs.provenance import Provenance, Rejected
 from catalogs.units import read_unit
 
@@ -139,7 +139,7 @@ class Result:
             group = open_group(file, "arrays")
             arrays = {}
             for stored in walk(group):
-                name = read_text(group[stored], "name", stored)
+                name = read_text(open_dataset(group, stored), "name", stored)
                 arrays[name] = read_dataset(group, stored, kind=None)
             kind, provenance = read_text(file, "kind"), _provenance(read_text(file, "provenance"), path)
         return cls(kind, tables, arrays, provenance)

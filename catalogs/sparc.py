@@ -1,24 +1,25 @@
 """Rotation curves: SPARC's files, and tables of a user's own galaxies.
 
-Formats: ``NAME_rotmod.dat`` (one galaxy a file) and ``MassModels_Lelli2016c.mrt`` of SPARC (Lelli, McGaugh & Schombert
-2016, AJ 152, 157), with its galaxy table ``SPARC_Lelli2016c.mrt`` and ``Bulges.mrt``; CSV, ECSV, FITS, HDF5, Parquet,
-VOTable of any origin with the columns of `POINT_COLUMNS`.
+Formats: ``NAME_rotmod.dat`` (one galaxy a file) and ``MassModels_Lelli2016c.mrt`` of SPARC (Lelli, McGaugh &
+Schombert 2016, AJ 152, 157), with its galaxy table ``SPARC_Lelli2016c.mrt`` and ``Bulges.mrt``; every format
+of `catalogs.tables` with the columns of `POINT_COLUMNS`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from catalogs._words import number, read_words
 from catalogs.errors import AstrotkError, CatalogFileError, CatalogFormatError
 from catalogs.provenance import Rejected, Source
 from catalogs.tables import Column, read_table
@@ -26,18 +27,18 @@ from catalogs.tables import Column, read_table
 __all__ = ("GalaxyTable", "RotationCurves", "find_galaxy_table", "read_galaxy_table", "read_rotation_curves")
 
 Array = npt.NDArray[np.float64]
+Names = npt.NDArray[np.str_]
 
-#: No text file of rotation curves comes near this size [bytes].
-MAX_TEXT = 50_000_000
 GALAXY_TABLE, BULGES, MASS_MODELS = "SPARC_Lelli2016c.mrt", "Bulges.mrt", "MassModels_Lelli2016c.mrt"
-TABLE_SUFFIXES = (".csv", ".ecsv", ".fits", ".h5", ".hdf5", ".parquet", ".vot", ".xml", ".mrt")
 
+_optional = partial(Column, required=False, finite=False)
+DISTANCE = _optional("distance", "Mpc", aliases=("D", "distance_Mpc", "dist"), positive=True)
+#: What is known at a point of a rotation curve.
+POINT = ("r", "v_obs", "e_v_obs", "v_gas", "v_disk", "v_bulge")
 #: What a table of points holds, one row a point.
 POINT_COLUMNS = (
     Column("galaxy", text=True, required=False, aliases=("ID", "name", "object")),
-    Column(
-        "distance", "Mpc", aliases=("D", "distance_Mpc", "dist"), required=False, positive=True, finite=False
-    ),
+    DISTANCE,
     Column("r", "kpc", aliases=("R", "Rad", "radius", "r_kpc"), positive=True),
     Column("v_obs", "km/s", aliases=("Vobs", "v", "vrot", "v_rot")),
     Column("e_v_obs", "km/s", aliases=("errV", "e_Vobs", "v_err", "e_v"), positive=True),
@@ -45,18 +46,36 @@ POINT_COLUMNS = (
     Column("v_disk", "km/s", aliases=("Vdisk", "v_disc", "Vdisc")),
     Column("v_bulge", "km/s", aliases=("Vbul", "v_bul", "Vbulge"), required=False),
 )
+
 #: What is known of a galaxy as a whole, one row a galaxy.
 GALAXY_COLUMNS = (
     Column("galaxy", text=True, aliases=("name", "ID", "object")),
-    Column("distance", "Mpc", aliases=("D", "distance_Mpc"), finite=False, required=False),
-    Column("e_distance", "Mpc", aliases=("e_D", "e_distance_Mpc"), finite=False, required=False),
-    Column("inclination", "deg", aliases=("Inc", "inclination_deg"), finite=False, required=False),
-    Column("e_inclination", "deg", aliases=("e_Inc", "e_inclination_deg"), finite=False, required=False),
-    Column("luminosity", "1e9 solLum", aliases=("L[3.6]", "L36", "L"), finite=False, required=False),
-    Column("bulge_luminosity", "1e9 solLum", aliases=("Lbul", "L_bulge"), finite=False, required=False),
-    Column("r_eff", "kpc", aliases=("Reff",), finite=False, required=False),
-    Column("quality", aliases=("Q",), finite=False, required=False),
+    DISTANCE,
+    _optional("e_distance", "Mpc", aliases=("e_D", "e_distance_Mpc")),
+    _optional("inclination", "deg", aliases=("Inc", "inclination_deg")),
+    _optional("e_inclination", "deg", aliases=("e_Inc", "e_inclination_deg")),
+    _optional("luminosity", "1e9 solLum", aliases=("L[3.6]", "L36", "L")),
+    _optional("bulge_luminosity", "1e9 solLum", aliases=("Lbul", "L_bulge")),
+    _optional("r_eff", "kpc", aliases=("Reff",)),
+    _optional("quality", aliases=("Q",)),
 )
+PROPERTIES = tuple(spec.name for spec in GALAXY_COLUMNS if not spec.text)
+
+#: The lowest and the highest value of a property that anything can be done with.
+POSSIBLE = {
+    "distance": (1e-3, 1e5),
+    "e_distance": (0.0, 1e5),
+    "inclination": (1.0, 90.0),
+    "e_inclination": (0.0, 90.0),
+}
+
+#: The columns of SPARC's text files, in their order: ours by our names, the others by theirs.
+ROTMOD_ROW = (*POINT, "SBdisk", "SBbul")
+GALAXY_ROW = (
+    *("galaxy", "T", "distance", "e_distance", "f_D", "inclination", "e_inclination", "luminosity"),
+    *("e_L[3.6]", "r_eff", "SBeff", "Rdisk", "SBdisk", "MHI", "RHI", "Vflat", "e_Vflat", "quality", "Ref"),
+)
+BULGE_ROW = ("galaxy", "bulge_luminosity")
 
 
 @dataclass(frozen=True)
@@ -81,7 +100,7 @@ class GalaxyTable:
         The files.
     """
 
-    name: npt.NDArray[np.str_]
+    name: Names
     distance: Array
     e_distance: Array
     inclination: Array
@@ -91,6 +110,13 @@ class GalaxyTable:
     r_eff: Array
     quality: Array
     source: tuple[Source, ...]
+
+    def of(self, names: Sequence[str]) -> GalaxyTable:
+        """Return the rows of these galaxies, in this order; NaN for those that the table does not know."""
+        place = {name: i for i, name in enumerate(self.name.tolist())}
+        index = np.array([place.get(name, -1) for name in names], dtype=np.int64)
+        columns = {key: np.append(getattr(self, key), np.nan)[index] for key in PROPERTIES}
+        return GalaxyTable(np.array(names, dtype=np.str_), **columns, source=self.source)
 
 
 @dataclass(frozen=True)
@@ -110,8 +136,8 @@ class RotationCurves:
     v_obs, e_v_obs
         (points,) observed velocity and its random error [km/s].
     v_gas, v_disk, v_bulge
-        (points,) circular velocity of gas, disk and bulge, the stars at M/L = 1 [km/s]; negative where the pull is
-        outward.
+        (points,) circular velocity of gas, disk and bulge, the stars at M/L = 1 [km/s]; negative where the
+        pull is outward.
     source
         The files of curves, with what was left out of each.
     """
@@ -131,7 +157,7 @@ class RotationCurves:
         return self.first.size - 1
 
     @property
-    def name(self) -> npt.NDArray[np.str_]:
+    def name(self) -> Names:
         """The names of the galaxies."""
         return self.galaxies.name
 
@@ -143,20 +169,18 @@ class RotationCurves:
     @cached_property
     def has_bulge(self) -> npt.NDArray[np.bool_]:
         """Whether any point of the galaxy feels a bulge."""
-        return np.array([np.any(self.v_bulge[a:b] != 0) for a, b in self._spans()], dtype=bool)
+        return np.array([np.any(self.v_bulge[self.points(i)] != 0) for i in range(len(self))], dtype=bool)
 
     @property
     def v_last(self) -> Array:
         """The outermost observed velocity of each galaxy [km/s]."""
-        return np.array([self.v_obs[a:b][np.argmax(self.r[a:b])] for a, b in self._spans()])
+        spans = [self.points(i) for i in range(len(self))]
+        return np.array([self.v_obs[span][np.argmax(self.r[span])] for span in spans], dtype=np.float64)
 
     @property
     def rejected(self) -> tuple[Rejected, ...]:
         """Everything that the readers left out."""
         return tuple(item for source in (*self.source, *self.galaxies.source) for item in source.rejected)
-
-    def _spans(self) -> Iterable[tuple[int, int]]:
-        return zip(self.first[:-1], self.first[1:], strict=True)
 
     def points(self, i: int) -> slice:
         """Return where the points of galaxy i stand."""
@@ -165,207 +189,98 @@ class RotationCurves:
     def select(self, keep: npt.ArrayLike) -> RotationCurves:
         """Return the galaxies of a mask or of indices, in the order given."""
         index = np.arange(len(self))[np.asarray(keep)]
-        points = np.concatenate(
-            [np.arange(self.first[i], self.first[i + 1]) for i in index] or [np.empty(0, int)]
-        )
-        columns = {
-            f.name: getattr(self.galaxies, f.name)[index] for f in fields(GalaxyTable) if f.name != "source"
-        }
-        return RotationCurves(
-            galaxies=GalaxyTable(**columns, source=self.galaxies.source),
+        spans = [np.arange(self.first[i], self.first[i + 1]) for i in index]
+        points = np.concatenate([np.empty(0, dtype=np.int64), *spans])
+        return replace(
+            self,
+            galaxies=self.galaxies.of(self.name[index].tolist()),
             distance=self.distance[index],
-            first=np.concatenate([[0], np.cumsum(self.n_points[index])]).astype(np.int64),
-            **{
-                key: getattr(self, key)[points]
-                for key in ("r", "v_obs", "e_v_obs", "v_gas", "v_disk", "v_bulge")
-            },
-            source=self.source,
+            first=_ends(self.n_points[index]),
+            **{key: getattr(self, key)[points] for key in POINT},
         )
 
 
-# --- one file of text ------------------------------------------------------------------------------------------------
+def _ends(counts: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return where galaxies of so many points begin and end."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _read_text(path: Path) -> tuple[list[str], str]:
-    """Return the lines and the SHA-256 of a text file."""
-    try:
-        if path.stat().st_size > MAX_TEXT:
-            raise CatalogFileError(path, f"larger than {MAX_TEXT} bytes, too large for a table of galaxies")
-        data = path.read_bytes()
-    except OSError as exc:
-        raise CatalogFileError(path, exc.strerror or "cannot be read") from exc
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise CatalogFormatError(path, "a text file", f"a byte that is not UTF-8 at {exc.start}") from exc
-    if "\0" in text:
-        raise CatalogFormatError(path, "a text file", "binary data")
-    return text.splitlines(), hashlib.sha256(data).hexdigest()
+# --- curves -----------------------------------------------------------------------------------------------
 
 
-_ROTMOD_WIDTH = 8
-_DISTANCE = re.compile(r"#\s*Distance\s*=\s*(\S+)\s*Mpc", re.IGNORECASE)
-
-
-@dataclass
-class _Curve:
-    """One galaxy while it is being read: columns r, v_obs, e_v_obs, v_gas, v_disk, v_bulge."""
+class _Curve(NamedTuple):
+    """One galaxy: its points (n, 6) in the order of `POINT`, and its distance if the file knows it."""
 
     name: str
     distance: float
     points: Array
-    origin: str
+    path: Path
 
 
-def _bad_point(values: Sequence[float]) -> str:
-    """Return what is wrong with r, v_obs, e_v_obs, v_gas, v_disk, v_bulge; nothing if all is well."""
-    names = ("radius", "v_obs", "e_v_obs", "v_gas", "v_disk", "v_bulge")
-    for name, value in zip(names, values, strict=True):
-        if not math.isfinite(value):
-            return f"expected a finite {name}, found {value}"
-    if values[0] <= 0:
-        return f"expected a radius above 0 kpc, found {values[0]}"
-    if values[2] <= 0:
-        return f"expected an error e_v_obs above 0 km/s, found {values[2]}"
-    return ""
+_HEADER = re.compile(r"\s*#\s*Distance\s*=\s*(\S+?)\s*Mpc\b", re.IGNORECASE)
 
 
 def _read_rotmod(path: Path) -> tuple[list[_Curve], Source]:
     """Read one ``NAME_rotmod.dat``."""
-    name = path.name.removesuffix("_rotmod.dat").removesuffix(".dat")
-    lines, sha256 = _read_text(path)
-    distance = math.nan
-    points: list[list[float]] = []
-    rejected: list[Rejected] = []
-    for number, line in enumerate(lines, 1):
-        if line.startswith("#"):
-            if found := _DISTANCE.match(line):
-                try:
-                    distance = float(found[1])
-                except ValueError:
-                    raise CatalogFormatError(
-                        path, "a distance in Mpc", repr(found[1]), f"line {number}"
-                    ) from None
-            continue
-        words = line.split()
-        if not words:
-            continue
-        place = f"{path}, line {number}"
-        if len(words) != _ROTMOD_WIDTH:
-            raise CatalogFormatError(
-                path,
-                f"{_ROTMOD_WIDTH} columns (Rad Vobs errV Vgas Vdisk Vbul SBdisk SBbul)",
-                f"{len(words)}",
-                f"line {number}",
-            )
-        try:
-            values = [float(word) for word in words[:6]]
-        except ValueError:
-            raise CatalogFormatError(path, "numbers", repr(line.strip()[:60]), f"line {number}") from None
-        if reason := _bad_point(values):
-            rejected.append(Rejected(name, place, reason))
-        else:
-            points.append(values)
-    if not distance > 0:
-        raise CatalogFormatError(path, "a header line '# Distance = X Mpc' with X > 0", "none")
-    curve = _Curve(name, distance, np.array(points).reshape(-1, 6), str(path))
-    return [curve], Source(str(path), sha256, tuple(rejected))
+    name = path.stem.removesuffix("_rotmod")
+    columns, source, comments = read_words(path, ROTMOD_ROW, POINT_COLUMNS)
+    stated = [found[1] for line in comments if (found := _HEADER.match(line))]
+    try:
+        (distance,) = (number(word, DISTANCE) for word in stated)
+    except ValueError:
+        expected, told = "one line '# Distance = X Mpc' with X above 0", ", ".join(stated)[:60] or "none"
+        raise CatalogFormatError(path, expected, told, "the header") from None
+    rejected = tuple(replace(item, name=name) for item in source.rejected)
+    points = np.stack([columns[key] for key in POINT], axis=1)
+    return [_Curve(name, distance, points, path)], replace(source, rejected=rejected)
 
 
 def _read_points(path: Path, column_map: Mapping[str, str] | None) -> tuple[list[_Curve], Source]:
-    """Read a table with one row a point, of one galaxy or many."""
+    """Read a table with one row a point, of one galaxy or of many."""
     data = read_table(path, POINT_COLUMNS, column_map=column_map)
-    n = data.columns["r"].size
-    nothing = np.zeros(n)
+    n = len(data)
     names = data.columns.get("galaxy", np.full(n, path.stem))
     distance = data.columns.get("distance", np.full(n, np.nan))
-    bulge = data.columns.get("v_bulge", nothing)
-    table = np.stack(
-        [data.columns[key] for key in ("r", "v_obs", "e_v_obs", "v_gas", "v_disk")] + [bulge], axis=1
-    )
-    rejected = list(data.source.rejected)
+    points = np.stack([data.columns.get(key, np.zeros(n)) for key in POINT], axis=1)
+    rejected = [replace(item, where=f"{path}, {item.where}") for item in data.source.rejected]
     curves = []
-    unique, start = np.unique(names, return_index=True)
-    for name in unique[np.argsort(start)]:
-        mine = names == name
-        if np.unique(distance[mine]).size > 1 and not np.all(np.isnan(distance[mine])):
-            reason = f"expected one distance for the galaxy, found {np.unique(distance[mine]).size}"
-            rejected.append(Rejected(str(name), str(path), reason))
-            continue
-        curves.append(_Curve(str(name), float(distance[mine][0]), table[mine], str(path)))
+    order = np.argsort(names, kind="stable")
+    _, start = np.unique(names[order], return_index=True)
+    for mine in sorted(np.split(order, start[1:]), key=lambda rows: int(rows[0])):
+        name, stated = str(names[mine[0]]), np.unique(distance[mine])
+        known = stated[~np.isnan(stated)]
+        if known.size > 1:
+            reason = f"expected one distance for the galaxy, found {known.size}"
+            rejected.append(Rejected(name, str(path), reason))
+        else:
+            curves.append(_Curve(name, float(known[0]) if known.size else math.nan, points[mine], path))
     return curves, replace(data.source, rejected=tuple(rejected))
 
 
-# --- the galaxies as a whole -----------------------------------------------------------------------------------------
+# --- the galaxies as a whole ------------------------------------------------------------------------------
 
 
-def _mrt_rows(path: Path, width: int) -> tuple[list[list[str]], str]:
-    """Split what follows the last dashed line: the byte-by-byte description of SPARC's galaxy table is wrong."""
-    lines, sha256 = _read_text(path)
-    dashes = [i for i, line in enumerate(lines) if line.startswith("-----")]
-    if not dashes:
-        raise CatalogFormatError(path, "a dashed line before the rows", "none")
-    rows = []
-    for number, line in enumerate(lines[dashes[-1] + 1 :], dashes[-1] + 2):
-        words = line.split(maxsplit=width - 1)
-        if not words:
-            continue
-        if len(words) != width:
-            raise CatalogFormatError(path, f"{width} columns", f"{len(words)}", f"line {number}")
-        rows.append([*words, str(number)])
-    return rows, sha256
-
-
-def _numbers(path: Path, rows: Sequence[Sequence[str]], column: int, label: str) -> Array:
-    values = np.empty(len(rows))
-    for k, row in enumerate(rows):
-        try:
-            values[k] = float(row[column])
-        except ValueError:
-            place = f"line {row[-1]}, column {label}"
-            raise CatalogFormatError(path, "a number", repr(row[column]), place) from None
-    return values
-
-
-def _read_bulges(path: Path) -> tuple[dict[str, float], Source]:
-    lines, sha256 = _read_text(path)
-    found = {}
-    for number, line in enumerate(lines, 1):
-        if line.startswith("#") or not line.strip():
-            continue
-        words = line.split()
-        try:
-            found[words[0]] = float(words[1])
-        except (IndexError, ValueError):
-            expected = "a name and a luminosity in 1e9 Lsun"
-            raise CatalogFormatError(path, expected, repr(line.strip()[:60]), f"line {number}") from None
-    return found, Source(str(path), sha256)
-
-
-def _read_sparc_galaxies(path: Path) -> GalaxyTable:
-    rows, sha256 = _mrt_rows(path, 19)
-    labels = {2: "D", 3: "e_D", 5: "Inc", 6: "e_Inc", 7: "L[3.6]", 9: "Reff", 17: "Q"}
-    number = {label: _numbers(path, rows, column, label) for column, label in labels.items()}
-    names = [row[0] for row in rows]
-    source = [Source(str(path), sha256)]
-    bulge = np.full(len(rows), np.nan)
-    bulges = path.with_name(BULGES)
-    if bulges.is_file():
-        known, bulge_source = _read_bulges(bulges)
-        bulge = np.array([known.get(name, np.nan) for name in names])
-        source.append(bulge_source)
-    return GalaxyTable(
-        name=np.array(names, dtype=np.str_),
-        distance=number["D"],
-        e_distance=number["e_D"],
-        inclination=number["Inc"],
-        e_inclination=number["e_Inc"],
-        luminosity=number["L[3.6]"],
-        bulge_luminosity=bulge,
-        r_eff=number["Reff"],
-        quality=number["Q"],
-        source=tuple(source),
-    )
+def _galaxies(path: Path, columns: Mapping[str, npt.NDArray[Any]], source: Source) -> GalaxyTable:
+    """Put columns together, leave out what cannot be, and refuse a galaxy named twice."""
+    names = columns["galaxy"]
+    values = {key: columns.get(key, np.full(names.size, np.nan)) for key in PROPERTIES}
+    rejected = list(source.rejected)
+    good = np.ones(names.size, dtype=bool)
+    for key, (low, high) in POSSIBLE.items():
+        for i in np.flatnonzero((values[key] < low) | (values[key] > high)):
+            reason = f"expected {low:g} to {high:g}, found {values[key][i]:g}"
+            rejected.append(Rejected(str(names[i]), f"{path}, column {key}", reason))
+            good[i] = False
+    if not np.any(good):
+        found = f"none: {rejected[0].where}: {rejected[0].reason}" if rejected else "none"
+        raise CatalogFormatError(path, "at least one usable row", found)
+    unique, counts = np.unique(names, return_counts=True)
+    if unique.size < names.size:
+        raise CatalogFormatError(path, "one row a galaxy", f"{unique[counts > 1][0]} more than once")
+    # An error without its value says nothing.
+    values["e_inclination"] = np.where(np.isnan(values["inclination"]), np.nan, values["e_inclination"])
+    table = GalaxyTable(names, **values, source=(replace(source, rejected=tuple(rejected)),))
+    return table.of(names[good].tolist())
 
 
 def read_galaxy_table(
@@ -376,29 +291,33 @@ def read_galaxy_table(
     Parameters
     ----------
     path
-        ``SPARC_Lelli2016c.mrt`` (with ``Bulges.mrt`` beside it, where that exists), or any table with the columns of
-        `GALAXY_COLUMNS`.
+        ``SPARC_Lelli2016c.mrt`` (any ``.mrt`` is taken to be laid out like it) with ``Bulges.mrt`` beside it,
+        where that exists; or a table in another format with the columns of `GALAXY_COLUMNS`.
     column_map
         ``{our name: name in the file}``.
+
+    Returns
+    -------
+    GalaxyTable
+        Rows that cannot be used stand in the ``rejected`` of its sources.
 
     Raises
     ------
     CatalogFileError, CatalogFormatError, UnitError
-        If the file is missing or is not such a table.
+        If the file is missing, is not such a table, or names a galaxy twice.
     """
     path = Path(path)
-    if path.suffix == ".mrt":
-        table = _read_sparc_galaxies(path)
-    else:
+    if path.suffix.lower() != ".mrt":
         data = read_table(path, GALAXY_COLUMNS, column_map=column_map)
-        names = data.columns["galaxy"]
-        unknown = np.full(names.size, np.nan)
-        columns = {c.name: data.columns.get(c.name, unknown) for c in GALAXY_COLUMNS if not c.text}
-        table = GalaxyTable(name=names, **columns, source=(data.source,))
-    if np.unique(table.name).size < table.name.size:
-        names, counts = np.unique(table.name, return_counts=True)
-        raise CatalogFormatError(path, "one row a galaxy", f"{names[counts > 1][0]} more than once")
-    return table
+        return _galaxies(path, data.columns, data.source)
+    # By its words, for the byte-by-byte description in SPARC's file is wrong.
+    table = _galaxies(path, *read_words(path, GALAXY_ROW, GALAXY_COLUMNS)[:2])
+    bulges = path.with_name(BULGES)
+    if not bulges.is_file():
+        return table
+    known = _galaxies(bulges, *read_words(bulges, BULGE_ROW, GALAXY_COLUMNS)[:2])
+    luminosity = known.of(table.name.tolist()).bulge_luminosity
+    return replace(table, bulge_luminosity=luminosity, source=(*table.source, *known.source))
 
 
 def find_galaxy_table(paths: Iterable[str | PathLike[str]]) -> Path | None:
@@ -411,33 +330,22 @@ def find_galaxy_table(paths: Iterable[str | PathLike[str]]) -> Path | None:
     return None
 
 
-# --- everything together ---------------------------------------------------------------------------------------------
+# --- everything together ----------------------------------------------------------------------------------
 
 
 def _curve_files(path: Path) -> list[Path]:
-    """Return the files of curves that a path stands for."""
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("*_rotmod.dat"))
-    if not found and (path / MASS_MODELS).is_file():
-        found = [path / MASS_MODELS]
-    if not found:
-        expected = f"files NAME_rotmod.dat or {MASS_MODELS}"
-        raise CatalogFormatError(path, expected, "none: name a folder of rotation curves, or a table")
-    return found
+    """Return the files of curves that a path stands for; a folder without any stands for itself."""
+    models = path / MASS_MODELS
+    return sorted(path.glob("*_rotmod.dat")) or [models if models.is_file() else path]
 
 
-def _properties(names: Sequence[str], table: GalaxyTable | None) -> GalaxyTable:
-    """Bring the galaxy table into the order of the curves; NaN for galaxies that it does not know."""
-    place = {name: i for i, name in enumerate(table.name.tolist())} if table is not None else {}
-    index = np.array([place.get(name, -1) for name in names], dtype=np.int64)
-
-    def pick(column: Array) -> Array:
-        return np.append(column, np.nan)[index]
-
-    numeric = [f.name for f in fields(GalaxyTable) if f.name not in ("name", "source")]
-    columns = {key: pick(getattr(table, key)) if table is not None else pick(np.empty(0)) for key in numeric}
-    return GalaxyTable(name=np.array(names, dtype=np.str_), **columns, source=table.source if table else ())
+def _read_curves(path: Path, column_map: Mapping[str, str] | None) -> tuple[list[_Curve], Source]:
+    if not path.exists():
+        raise CatalogFileError(path, "there is no such file or folder")
+    if path.is_dir():
+        found = "none: name a folder of rotation curves, or a table"
+        raise CatalogFormatError(path, f"files NAME_rotmod.dat or {MASS_MODELS}", found)
+    return _read_rotmod(path) if path.suffix.lower() == ".dat" else _read_points(path, column_map)
 
 
 def read_rotation_curves(
@@ -451,8 +359,8 @@ def read_rotation_curves(
     Parameters
     ----------
     paths
-        Folders of ``NAME_rotmod.dat`` files, such files, ``MassModels_Lelli2016c.mrt``, or tables with the columns of
-        `POINT_COLUMNS`, one row a point.
+        Folders of ``NAME_rotmod.dat`` files, such files, ``MassModels_Lelli2016c.mrt``, or tables with the
+        columns of `POINT_COLUMNS`, one row a point.
     galaxies
         The galaxy table; by default SPARC's, where `find_galaxy_table` finds it.
     column_map
@@ -461,66 +369,60 @@ def read_rotation_curves(
     Returns
     -------
     RotationCurves
-        In the order of the paths, a folder's files by name. What could not be used stands in ``rejected``: bad points,
-        files that are no rotation curve (if others are), galaxies without points, named twice, or without distance.
+        In the order of the paths, a folder's files by name. What could not be used stands in ``rejected``:
+        bad points, files that are no rotation curve, galaxies without points or distance, or named twice.
 
     Raises
     ------
     CatalogFileError, CatalogFormatError, UnitError
         If nothing at all can be used; the error is that of the first file.
     """
-    listed = [paths] if isinstance(paths, str | PathLike) else list(paths)
-    files = [file for path in listed for file in _curve_files(Path(path))]
+    listed = [Path(path) for path in ([paths] if isinstance(paths, str | PathLike) else paths)]
     table_path = galaxies if galaxies is not None else find_galaxy_table(listed)
-    table = read_galaxy_table(table_path) if table_path is not None else None
-    known_distance = dict(zip(table.name.tolist(), table.distance, strict=True)) if table is not None else {}
+    nothing = GalaxyTable(np.array([], dtype=np.str_), **dict.fromkeys(PROPERTIES, np.empty(0)), source=())
+    table = read_galaxy_table(table_path) if table_path is not None else nothing
+    tabulated = dict(zip(table.name.tolist(), table.distance.tolist(), strict=True))
 
     curves: dict[str, _Curve] = {}
     sources: list[Source] = []
-    first_error: AstrotkError | None = None
-    for file in files:
+    errors: list[AstrotkError] = []
+    for file in [file for path in listed for file in _curve_files(path)]:
         try:
-            found, source = _read_rotmod(file) if file.suffix == ".dat" else _read_points(file, column_map)
+            found, source = _read_curves(file, column_map)
         except AstrotkError as exc:
-            first_error = first_error or exc
-            reason = str(exc).removeprefix(f"{file}: ").removeprefix(f"{file}, ")
+            errors.append(exc)
+            reason = str(exc).removeprefix(str(file)).lstrip(":, ")
             sources.append(Source(str(file), "", (Rejected(file.name, str(file), reason),)))
             continue
         rejected = list(source.rejected)
-        for curve in found:
-            if not curve.distance > 0:
-                curve.distance = known_distance.get(curve.name, math.nan)
+        for name, own_distance, points, path in found:
+            distance = tabulated.get(name, math.nan) if math.isnan(own_distance) else own_distance
             reason = ""
-            if curve.name in curves:
-                reason = f"expected each galaxy once, found it before in {curves[curve.name].origin}"
-            elif not curve.points.size:
+            if not points.size:
                 reason = "expected at least one usable point, found none"
-            elif not curve.distance > 0:
-                reason = "expected a distance in Mpc in the file or the galaxy table, found none"
+            elif not 0 < distance < math.inf:
+                reason = f"expected a distance in Mpc in the file or the galaxy table, found {distance}"
+            elif name in curves:
+                reason = f"expected each galaxy once, found it before in {curves[name].path}"
             if reason:
-                rejected.append(Rejected(curve.name, str(file), reason))
+                rejected.append(Rejected(name, str(file), reason))
             else:
-                curves[curve.name] = curve
+                curves[name] = _Curve(name, distance, points, path)
         sources.append(replace(source, rejected=tuple(rejected)))
     if not curves:
-        if first_error is not None:
-            raise first_error
-        reasons = [item for source in sources for item in source.rejected]
-        raise CatalogFormatError(
-            files[0], "at least one usable galaxy", reasons[-1].reason if reasons else "none"
-        )
+        if errors:
+            raise errors[0]
+        first = next((item for source in sources for item in source.rejected), None)
+        place, told = (first.where, f"none: {first.reason}") if first else ("rotation curves", "no path")
+        raise CatalogFormatError(place, "at least one usable galaxy", told)
 
-    points = np.concatenate([curve.points for curve in curves.values()])
-    counts = [curve.points.shape[0] for curve in curves.values()]
+    own = table.of(list(curves))
+    distance_of = np.array([curve.distance for curve in curves.values()])
+    columns = np.concatenate([curve.points for curve in curves.values()]).T
     return RotationCurves(
-        galaxies=_properties(list(curves), table),
-        distance=np.array([curve.distance for curve in curves.values()]),
-        first=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        r=points[:, 0].copy(),
-        v_obs=points[:, 1].copy(),
-        e_v_obs=points[:, 2].copy(),
-        v_gas=points[:, 3].copy(),
-        v_disk=points[:, 4].copy(),
-        v_bulge=points[:, 5].copy(),
+        galaxies=replace(own, distance=np.where(np.isnan(own.distance), distance_of, own.distance)),
+        distance=distance_of,
+        first=_ends([len(curve.points) for curve in curves.values()]),
+        **{key: column.copy() for key, column in zip(POINT, columns, strict=True)},
         source=tuple(sources),
     )

@@ -25,12 +25,18 @@ Array = npt.NDArray[np.float64]
 GAIN = 1e-3
 #: Two starts that end closer than this in ln posterior have found the same maximum.
 SAME = 1e-2
+#: Curvature in units of the widths below which a direction is not identified: an error of ten widths.
+FLAT = 1e-2
 #: Share of the support within which a parameter counts as being at its end.
 EDGE = 1e-3
-#: Relative tolerances of the first search from every start, and of the second from its best ends.
-ROUGH, FINE = 1e-2, 1e-8
-#: An end of the first search this far above the best in -ln posterior is searched on.
+#: Relative tolerance of the optimisers.
+TOLERANCE = 1e-7
+#: Steps from every start before the most promising are followed to their ends.
+STEPS = 12
+#: A start that then lies further than this above the best in -ln posterior is given up.
 PROMISING = 10.0
+#: Starts that then differ by less than this share of the width are in one basin.
+SAME_END = 0.3
 #: Starts differ by this share of the support in at least one parameter.
 APART = 0.15
 #: Step of the central differences, as a share of the parameter's width.
@@ -54,7 +60,7 @@ class Maxima:
         (object, dim): the parameter sits at an end of its support and the posterior still rises towards it.
     converged
         (object,): the gain in ln posterior that a Newton step promises in the parameters that are not at a bound is
-        below `GAIN`.
+        below `GAIN`, or, where the posterior has a kink, neither that step nor one along an axis gains as much.
     agreed
         (object,): how many starts ended within `SAME` of the best.
     """
@@ -76,6 +82,7 @@ class _Objective:
         self.low, self.high = (end[0] for end in target.support(self.objects))
         self.mean, self.weight = (value[0] for value in target.gauss(self.objects))
         self.informed = np.flatnonzero(self.weight > 0)
+        self.known, self.trust = self.mean[self.informed], self.weight[self.informed]
         with np.errstate(divide="ignore"):
             self.width = np.minimum(self.high - self.low, 1.0 / self.weight)
         bounded = np.isfinite(self.high - self.low)
@@ -89,19 +96,19 @@ class _Objective:
 
     def to_theta(self, u: Array) -> Array:
         theta = self.middle + self.half * np.sin(u)
-        theta[self.unbounded] = u[self.unbounded]
-        return theta
+        theta[..., self.unbounded] = u[..., self.unbounded]
+        return np.asarray(theta)
 
     def to_u(self, theta: Array) -> Array:
         u = np.arcsin(np.clip((theta - self.middle) / self.half, -0.999, 0.999))
-        u[self.unbounded] = theta[self.unbounded]
-        return u
+        u[..., self.unbounded] = theta[..., self.unbounded]
+        return np.asarray(u)
 
     def chain(self, u: Array) -> Array:
         """Return d theta / d u."""
         chain = self.half * np.cos(u)
-        chain[self.unbounded] = 1.0
-        return chain
+        chain[..., self.unbounded] = 1.0
+        return np.asarray(chain)
 
     def ignorance(self) -> Array:
         """Return the widths (dim,) by which starts are told apart: infinite where the prior is informative."""
@@ -109,24 +116,28 @@ class _Objective:
         return np.where(self.weight > 0, np.inf, support) if np.any(self.weight == 0) else np.minimum(support, self.width)
 
     def sides(self, theta: Array) -> tuple[Array, Array]:
-        """Return theta, and theta with each parameter moved down and up, (1 + 2 dim, dim), and the distances (dim,)."""
-        rows = np.minimum(np.maximum(theta + self.steps, self.low), self.high)
-        flat = rows.ravel()
-        return rows, flat[self.up] - flat[self.down]
+        """Return each point, and the point with each parameter moved down and up, with the distances.
+
+        Shapes: theta (point, dim); (point, 1 + 2 dim, dim) and (point, dim).
+        """
+        rows = np.minimum(np.maximum(theta[:, None] + self.steps, self.low), self.high)
+        flat = rows.reshape(theta.shape[0], -1)
+        return rows, flat[:, self.up] - flat[:, self.down]
 
     def residuals(self, theta: Array) -> Array:
         """Return what the sum of squares is made of: data, Gaussian priors, joint priors; (row, term)."""
         assert self.target.residuals is not None  # noqa: S101  # for the type checker: `maximize` chose this path
-        parts = [self.target.residuals(theta, self.o), ((theta - self.mean) * self.weight)[:, self.informed]]
+        parts = [self.target.residuals(theta, self.o), (theta[:, self.informed] - self.known) * self.trust]
         if self.target.joint is not None:
             parts.append(self.target.joint(theta[None], self.objects)[0])
         return np.concatenate(parts, axis=1)
 
     def linearize(self, theta: Array) -> tuple[Array, Array]:
-        """Return the residuals (term,) and their derivatives by theta (dim, term), by central differences."""
+        """Return the residuals (point, term) and their derivatives by theta (point, dim, term), by central differences."""
         rows, distance = self.sides(theta)
-        values = self.residuals(rows)
-        return values[0], (values[1 + theta.size :] - values[1 : 1 + theta.size]) / distance[:, None]
+        n, width, dim = rows.shape
+        values = self.residuals(rows.reshape(n * width, dim)).reshape(n, width, -1)
+        return values[:, 0], (values[:, 1 + dim :] - values[:, 1 : 1 + dim]) / distance[..., None]
 
     def loss(self, theta: Array) -> Array:
         """Return -ln posterior of rows inside the support, (row,), up to a constant."""
@@ -135,10 +146,10 @@ class _Objective:
         return 0.5 * np.sum(self.residuals(theta) ** 2, axis=1)
 
     def slope(self, theta: Array) -> Array:
-        """Return d loss / d theta, (dim,)."""
-        rows, distance = self.sides(theta)
-        values = self.loss(rows[1:])
-        return np.asarray((values[theta.size :] - values[: theta.size]) / distance)
+        """Return d loss / d theta at one point, (dim,)."""
+        rows, distance = self.sides(theta[None])
+        values = self.loss(rows[0, 1:])
+        return np.asarray((values[theta.size :] - values[: theta.size]) / distance[0])
 
 
 class _InU:
@@ -149,9 +160,9 @@ class _InU:
         self.jacobian = np.empty(0)
 
     def values(self, u: Array) -> Array:
-        values, self.jacobian = self.objective.linearize(self.objective.to_theta(u))
-        self.at = u.copy()
-        return values
+        values, jacobian = self.objective.linearize(self.objective.to_theta(u)[None])
+        self.at, self.jacobian = u.copy(), jacobian[0]
+        return values[0]
 
     def derivatives(self, u: Array) -> Array:
         if not np.array_equal(u, self.at):
@@ -159,7 +170,33 @@ class _InU:
         return self.jacobian * self.objective.chain(u)[:, None]
 
 
-def _least_squares(objective: _Objective, start: Array, tolerance: float) -> Array:
+def _descend(objective: _Objective, starts: Array) -> Array:
+    """Take a few damped Gauss-Newton steps from all starts at once, (start, dim): near enough to tell the basins apart.
+
+    Marquardt's rule for the damping. What comes of it is followed to its end, and judged, by others.
+    """
+    u = objective.to_u(starts)
+    damping = np.full((len(u), 1), 1e-2)
+
+    def linearize(u: Array) -> tuple[Array, Array]:
+        values, jacobian = objective.linearize(objective.to_theta(u))
+        return values, jacobian * objective.chain(u)[..., None]
+
+    values, jacobian = linearize(u)
+    eye = np.eye(u.shape[1])
+    for _ in range(STEPS):
+        normal = jacobian @ jacobian.transpose(0, 2, 1)
+        diagonal = np.diagonal(normal, axis1=1, axis2=2) + 1e-12
+        slope = jacobian @ values[..., None]
+        trial = u - np.linalg.solve(normal + (damping * diagonal)[..., None] * eye, slope)[..., 0]
+        new_values, new_jacobian = linearize(trial)
+        better = np.sum(new_values**2, axis=1) < np.sum(values**2, axis=1)
+        damping = np.where(better[:, None], damping / 8, damping * 6)
+        u[better], values[better], jacobian[better] = trial[better], new_values[better], new_jacobian[better]
+    return objective.to_theta(u)
+
+
+def _least_squares(objective: _Objective, start: Array) -> Array:
     seen = _InU(objective)
     found = optimize.leastsq(
         seen.values,
@@ -167,29 +204,41 @@ def _least_squares(objective: _Objective, start: Array, tolerance: float) -> Arr
         Dfun=seen.derivatives,
         col_deriv=True,
         full_output=True,
-        xtol=tolerance,
-        ftol=tolerance,
+        xtol=TOLERANCE,
+        ftol=TOLERANCE,
         maxfev=300,
     )
     return objective.to_theta(found[0])
 
 
-def _general(objective: _Objective, start: Array, tolerance: float) -> Array:
+def _general(objective: _Objective, start: Array) -> Array:
     found = optimize.minimize(
         lambda theta: objective.loss(theta[None])[0],
         start,
         jac=objective.slope,
         method="L-BFGS-B",
         bounds=list(zip(objective.low, objective.high, strict=True)),
-        options={"ftol": tolerance * 1e-4, "gtol": tolerance, "maxiter": 1000},
+        options={"ftol": 1e-4 * TOLERANCE, "gtol": TOLERANCE, "maxiter": 1000},
     )
     return np.asarray(found.x)
+
+
+def _simplex(objective: _Objective, start: Array) -> Array:
+    """Search on by Nelder-Mead, which a kink does not stop."""
+    found = optimize.minimize(
+        lambda u: objective.loss(objective.to_theta(u)[None])[0],
+        objective.to_u(start),
+        method="Nelder-Mead",
+        options={"xatol": 1e-6, "fatol": 1e-6, "maxfev": 4000, "adaptive": True},
+    )
+    end = objective.to_theta(found.x)
+    return end if objective.loss(end[None])[0] < objective.loss(start[None])[0] else start
 
 
 def _curvature(objective: _Objective, theta: Array) -> tuple[Array, Array]:
     """Return slope and curvature of the loss in theta: Gauss-Newton where there are residuals, else differences."""
     if objective.target.residuals is not None:
-        residuals, jacobian = objective.linearize(theta)
+        residuals, jacobian = (value[0] for value in objective.linearize(theta[None]))
         return jacobian @ residuals, jacobian @ jacobian.T
     step = 1e-3 * objective.width
     rows = np.clip(theta + np.concatenate([-np.diag(step), np.diag(step)]), objective.low, objective.high)
@@ -204,17 +253,33 @@ def _judge(objective: _Objective, theta: Array) -> tuple[bool, npt.NDArray[np.bo
     slope, curvature = _curvature(objective, theta)
     edge = EDGE * objective.width
     at_bound = ((theta - objective.low < edge) & (slope > 0)) | ((objective.high - theta < edge) & (slope < 0))
+    free = np.flatnonzero(~at_bound)
+    width = objective.width[free]
+    value, vector = linalg.eigh(curvature[np.ix_(free, free)] * np.outer(width, width))
+    along = vector.T @ (slope[free] * width)
+    steep = value > FLAT
+    # a Newton step along what is curved, and a whole width along what is flat
+    gain = 0.5 * np.sum(along[steep] ** 2 / value[steep]) + np.sum(np.abs(along[~steep]))
+    converged = bool(gain < GAIN)
+    if not converged:
+        step = np.zeros_like(theta)
+        step[free] = -width * (vector[:, steep] @ (along[steep] / value[steep]))
+        converged = _gain_in_fact(objective, theta, step) < GAIN
+
     covariance = np.full(curvature.shape, np.nan)
-    scale = np.sqrt(np.maximum(np.diag(curvature), 0.0)) * objective.width
-    known = ~at_bound & (scale > 1e-6)  # a flat direction has no curvature: it is not identified
-    free = np.flatnonzero(known)
-    try:
-        factor = linalg.cho_factor(curvature[np.ix_(free, free)])
-        covariance[np.ix_(free, free)] = linalg.cho_solve(factor, np.eye(free.size))
-        gain = 0.5 * slope[free] @ linalg.cho_solve(factor, slope[free])
-    except linalg.LinAlgError:
-        return False, at_bound, covariance
-    return bool(gain < GAIN), at_bound, covariance
+    known = np.all(np.abs(vector[:, ~steep]) < 1e-3, axis=1)
+    inverse = (vector[:, steep] / value[steep]) @ vector[:, steep].T * np.outer(width, width)
+    covariance[np.ix_(free[known], free[known])] = inverse[np.ix_(known, known)]
+    return converged, at_bound, covariance
+
+
+def _gain_in_fact(objective: _Objective, theta: Array, step: Array) -> float:
+    """Return what is gained along a step and along the axes: at a kink the slope promises what no step keeps."""
+    shares = 2.0 ** -np.arange(12)[:, None]
+    axes = np.concatenate([share * objective.width * np.eye(theta.size) for share in (1e-1, 1e-2, 1e-3, 1e-4)])
+    moves = np.concatenate([shares * step, axes, -axes])
+    rows = np.clip(theta + moves, objective.low, objective.high)
+    return float(objective.loss(theta[None])[0] - np.min(objective.loss(rows)))
 
 
 def _apart(candidates: Array, width: Array, distance: float, wanted: int) -> Array:
@@ -228,6 +293,13 @@ def _apart(candidates: Array, width: Array, distance: float, wanted: int) -> Arr
     return chosen
 
 
+def _promising(objective: _Objective, points: Array) -> Array:
+    """Return the points that could still end at the maximum, one a basin, best first."""
+    losses = objective.loss(points)
+    order = np.argsort(losses)
+    return _apart(points[order][losses[order] < losses.min() + PROMISING], objective.width, SAME_END, len(points))
+
+
 def maximize(
     target: Target,
     *,
@@ -239,8 +311,9 @@ def maximize(
     """Find the maximum a posteriori of every object of a target.
 
     `draws` points of the prior are tried at once, and the best `starts` that lie apart are followed by a vetted
-    optimiser: MINPACK's Levenberg-Marquardt where the target has residuals, else L-BFGS-B. Points lie apart where they
-    differ in the parameters of which the prior knows little, for there the basins are.
+    optimiser: MINPACK's Levenberg-Marquardt where the target has residuals (of which a few steps from all starts
+    at once first leave the promising ones), else L-BFGS-B. Points lie apart where they differ in the parameters of
+    which the prior knows little, for there the basins are.
 
     Parameters
     ----------
@@ -262,7 +335,7 @@ def maximize(
     objects = target.everything()
     cube = np.stack([stream(seed, name).uniform(size=(draws, dim)) for name in target.objects])
     theta = target.transform(cube, objects)
-    order = np.argsort(-target.logpost(theta, objects), axis=1, kind="stable")[:, : draws // 2]
+    order = np.argsort(-target.logpost(theta, objects), axis=1, kind="stable")[:, : draws // 4]
     follow = _general if target.residuals is None else _least_squares
 
     best = np.empty((n, dim))
@@ -273,15 +346,14 @@ def maximize(
     for o in objects:
         objective = _Objective(target, int(o))
         candidates = _apart(theta[o, order[o]], objective.ignorance(), APART, starts)
-        rough = np.array([follow(objective, start, ROUGH) for start in candidates])
-        losses = objective.loss(rough)
-        rough = rough[np.argsort(losses)][: 1 + np.sum(np.sort(losses)[1:] < losses.min() + PROMISING)]
-        ends = np.array([follow(objective, start, FINE) for start in _apart(rough, objective.width, 0.02, starts)])
+        if target.residuals is not None:
+            candidates = _promising(objective, _descend(objective, candidates))
+        ends = np.array([follow(objective, start) for start in candidates])
         losses = objective.loss(ends)
         best[o] = ends[np.argmin(losses)]
         converged[o], at_bound[o], covariance[o] = _judge(objective, best[o])
         if not converged[o]:
-            best[o] = _general(objective, best[o], FINE)
+            best[o] = _simplex(objective, best[o])
             converged[o], at_bound[o], covariance[o] = _judge(objective, best[o])
         agreed[o] = np.sum(losses < objective.loss(best[o][None])[0] + SAME)
         if progress is not None:

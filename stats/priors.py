@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import log_ndtr, ndtri_exp
 
 __all__ = ("Normal", "Prior", "Uniform")
 
@@ -66,7 +66,7 @@ class Uniform:
     def transform(self, u: Array, objects: Indices) -> Array:
         """Return low + u (high - low)."""
         low, high = (end[:, None] for end in self.support(objects))
-        return low + u * (high - low)
+        return np.clip(low + u * (high - low), low, high)
 
     def support(self, objects: Indices) -> tuple[Array, Array]:
         """Return low and high, (objects,) each."""
@@ -75,6 +75,13 @@ class Uniform:
     def gauss(self, objects: Indices) -> tuple[Array, Array]:
         """Return a width of infinity."""
         return np.zeros(objects.shape), np.zeros(objects.shape)
+
+
+def _mirrored(mean: Array, sd: Array, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """Return the ends in units of sd, turned to the lower tail, where probabilities keep their digits, and the side."""
+    a, b = (low - mean) / sd, (high - mean) / sd
+    turned = a > 0
+    return np.where(turned, -1.0, 1.0), np.where(turned, -b, a), np.where(turned, -a, b)
 
 
 @dataclass(frozen=True)
@@ -94,29 +101,28 @@ class Normal:
     low: Any = -np.inf
     high: Any = np.inf
 
-    def _standard(self, objects: Indices) -> tuple[Array, Array, Array, Array]:
-        mean, sd = _rows(self.mean, objects)[:, None], _rows(self.sd, objects)[:, None]
-        low, high = (end[:, None] for end in self.support(objects))
-        return mean, sd, (low - mean) / sd, (high - mean) / sd
+    def _columns(self, objects: Indices) -> tuple[Array, Array, Array, Array]:
+        """Return mean, sd, low and high as columns, (objects, 1) each."""
+        mean, sd, low, high = (_rows(value, objects) for value in (self.mean, self.sd, self.low, self.high))
+        return mean[:, None], sd[:, None], low[:, None], high[:, None]
 
     def logpdf(self, x: Array, objects: Indices) -> Array:
         """Return the log density, normalised over the interval."""
-        mean, sd, a, b = self._standard(objects)
+        mean, sd, low, high = self._columns(objects)
         z = (x - mean) / sd
-        flip = a > 0  # the tail is measured from the side where it does not cancel
-        lower, upper = np.where(flip, -b, a), np.where(flip, -a, b)
+        _, lower, upper = _mirrored(mean, sd, low, high)
         log_inside = log_ndtr(upper) + np.log1p(-np.exp(log_ndtr(lower) - log_ndtr(upper)))
         density = -0.5 * z * z - np.log(sd) - 0.5 * np.log(2 * np.pi) - log_inside
-        return np.where((z >= a) & (z <= b), density, -np.inf)
+        return np.where((x >= low) & (x <= high), density, -np.inf)
 
     def transform(self, u: Array, objects: Indices) -> Array:
         """Return the quantiles of the cut Gaussian."""
-        mean, sd, a, b = self._standard(objects)
-        flip = a > 0
-        lower, upper = np.where(flip, -b, a), np.where(flip, -a, b)
-        share = np.where(flip, 1 - u, u)
-        z = ndtri(ndtr(lower) + share * (ndtr(upper) - ndtr(lower)))
-        return np.clip(mean + sd * np.where(flip, -z, z), mean + sd * a, mean + sd * b)
+        mean, sd, low, high = self._columns(objects)
+        side, lower, upper = _mirrored(mean, sd, low, high)
+        share = np.where(side < 0, 1 - u, u)
+        with np.errstate(divide="ignore"):  # the logarithm of the ends of [0, 1]
+            log_below = np.logaddexp(np.log1p(-share) + log_ndtr(lower), np.log(share) + log_ndtr(upper))
+        return np.clip(mean + sd * side * ndtri_exp(log_below), low, high)
 
     def support(self, objects: Indices) -> tuple[Array, Array]:
         """Return low and high, (objects,) each."""

@@ -54,6 +54,9 @@ class Target:
         if len(self.names) != len(self.priors):
             message = f"a target needs one prior a parameter: {len(self.names)} names, {len(self.priors)} priors"
             raise ParameterError(message)
+        if len(set(self.names)) != len(self.names):
+            message = f"the parameters of a target need different names, found {', '.join(self.names)}"
+            raise ParameterError(message)
         if len(set(self.objects)) != len(self.objects):
             message = "the objects of a target need different names: each keys a random stream"
             raise ParameterError(message)

@@ -25,7 +25,7 @@ COMPONENTS: dict[str, tuple[str, Any]] = {
     "bulge": (PALETTE[3], (0, (6, 1.5, 1, 1.5))),
 }
 LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
-GALLERY = 12
+GALLERY = 9
 
 
 def _line_of(i: int) -> dict[str, Any]:
@@ -79,8 +79,11 @@ def gallery(result: Result, galaxies: int = GALLERY) -> Plate:
     shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, min(galaxies, len(ranked))).round().astype(int))]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
-    figure = new_figure(width=3.1 * columns, height=2.35 * rows + 0.5)
-    axes = figure.subplots(rows, columns, squeeze=False)
+    width, height = 0.75 + 3.0 * columns, 1.15 + 2.3 * rows
+    figure = new_figure(width=width, height=height)
+    figure.set_layout_engine("none")  # nine panels of one shape need no solver, which costs more than drawing them
+    edges = {"left": 0.75 / width, "right": 1 - 0.1 / width, "bottom": 0.6 / height, "top": 1 - 0.75 / height}
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={**edges, "wspace": 0.22, "hspace": 0.42})
     for ax in axes.flat[len(shown) :]:
         ax.set_visible(False)
     for ax, galaxy in zip(axes.flat, shown["galaxy"], strict=False):
@@ -89,13 +92,13 @@ def gallery(result: Result, galaxies: int = GALLERY) -> Plate:
         ax.set_title(f"{galaxy}  {profile}", fontsize="small")
         ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
         ax.set_xlim(left=0.0)
-    figure.supxlabel("radius [kpc]", fontsize="medium")
-    figure.supylabel("circular velocity [km/s]", fontsize="medium")
+    figure.supxlabel("radius [kpc]", y=0.08 / height, va="bottom", fontsize="medium")
+    figure.supylabel("circular velocity [km/s]", x=0.08 / width, ha="left", fontsize="medium")
     handles: dict[str, Any] = {}
     for ax in axes.flat:
         found, labels = ax.get_legend_handles_labels()
         handles |= dict(zip(labels, found, strict=True))
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
+    figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=len(handles))
     return Plate(
         "rotation_curves",
         figure,
@@ -108,22 +111,24 @@ def gallery(result: Result, galaxies: int = GALLERY) -> Plate:
 @style()
 def rotation_curve(result: Result, galaxy: str) -> Plate:
     """Draw one galaxy: all profiles, and the components of the best."""
-    figure = new_figure(width=8.2, height=3.8)
+    figure = new_figure(width=8.2, height=4.6)
     left, right = figure.subplots(1, 2, sharey=True)
     rows = result.tables["catalogue"]
     best = _best(result, galaxy)
     _draw_curve(left, _points(result, galaxy, best))
     left.set_title(f"{galaxy}  {best}, {_chi2(result, galaxy, best)}", fontsize="small")
-    left.legend(loc="best")
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     for i, profile in enumerate(rows["profile"][rows["galaxy"] == galaxy]):
         points = _points(result, galaxy, profile)
         order = np.argsort(points["r_kpc"])
         right.plot(points["r_kpc"][order], points["v_total"][order], label=profile, linewidth=1.4, **_line_of(i))
     _draw_data(right, points)
     right.set_title("all profiles", fontsize="small")
-    right.legend(loc="best")
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     left.set_ylabel("circular velocity [km/s]")
-    figure.supxlabel("radius [kpc]", fontsize="medium")
+    for ax in (left, right):
+        ax.set_xlim(left=0.0)
+        ax.set_xlabel("radius [kpc]", labelpad=1)
     return Plate(
         f"rotation_curve_{galaxy}",
         figure,
@@ -194,8 +199,9 @@ def diversity(result: Result) -> Plate:
     ax.set_yscale("log")
     ax.set_xlim(13, 400)
     ax.set_ylim(6, 400)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter("{x:g}")
+    for axis, ticks in ((ax.xaxis, (20, 50, 100, 200)), (ax.yaxis, (10, 20, 50, 100, 200))):
+        axis.set_ticks(ticks, [f"{tick}" for tick in ticks])
+        axis.set_ticks([], minor=True)
     ax.set_xlabel("outermost velocity [km/s]")
     ax.set_ylabel("velocity at 2 kpc [km/s]")
     ax.legend(loc="upper left", fontsize="x-small")

@@ -164,7 +164,7 @@ class RotationModel:
     fixed: Mapping[str, float] | None = None
     backend: str = "auto"
 
-    @property
+    @cached_property
     def coordinates(self) -> int:
         """How the two halo parameters are read: V200 and C200 where the masses matter, else r_s and V(r_s)."""
         return formula.VIRIAL if self.profile.kind == formula.DC14 or self.prior == "lcdm" else formula.SCALE
@@ -222,8 +222,8 @@ class RotationModel:
         return COLUMNS[name][0] if name in COLUMNS else self._halo_columns[self.halo_names.index(name)]
 
     @cached_property
-    def _free_columns(self) -> list[int]:
-        return [self._column(name) for name in self.free]
+    def _free_columns(self) -> npt.NDArray[np.int64]:
+        return np.array([self._column(name) for name in self.free])
 
     def is_log(self, name: str) -> bool:
         """Tell whether a parameter is sampled as its log10."""
@@ -259,16 +259,19 @@ class RotationModel:
             return -0.5 * out
         return np.stack([-0.5 * np.sum(self._plain(own, o) ** 2, axis=1) for own, o in zip(rows, objects, strict=True)])
 
+    @cached_property
+    def _residuals_kernel(self) -> Any:
+        from gpu.rotation import cpu
+
+        return cpu.residuals
+
     def residuals(self, theta: Array, o: int) -> Array:
         """Return (V_obs - V sin i / sin i0) / error of one galaxy, (row, point)."""
-        rows = np.empty((theta.shape[0], self._template.shape[1]))
-        rows[:] = self._template[o]
+        rows = self._template[o : o + 1].repeat(theta.shape[0], axis=0)
         rows[:, self._free_columns] = theta
         if self.profile.kind is None:
             return self._plain(rows, o)
-        from gpu.rotation import cpu
-
-        out: Array = cpu.residuals(self.profile.kind, self.coordinates, rows, o, self.data, CONSTANTS)
+        out: Array = self._residuals_kernel(self.profile.kind, self.coordinates, rows, o, self.data, CONSTANTS)
         return out
 
     def _plain(self, rows: Array, o: int) -> Array:

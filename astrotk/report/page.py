@@ -35,6 +35,10 @@ PULL_SHOWN = 4.0
 MARKS = {RECOVERED: ("✓", "good"), MISSED: ("✗", "bad"), NO_ERROR_BAR: ("–", "none")}
 
 
+#: Figures wider than this [inches] take the whole width of the page.
+WIDE = 7.0
+
+
 @dataclass(frozen=True)
 class Section:
     """What the page says about one result.
@@ -164,9 +168,14 @@ def _shown_table(name: str, table: Table) -> dict[str, Any]:
     }
 
 
-def _shown_plate(plate: Plate) -> dict[str, str]:
+def _shown_plate(plate: Plate) -> dict[str, Any]:
     picture = base64.b64encode(to_svg(plate.figure).encode()).decode()
-    return {"source": f"data:image/svg+xml;base64,{picture}", "alt": plate.alt, "caption": plate.caption}
+    return {
+        "source": f"data:image/svg+xml;base64,{picture}",
+        "alt": plate.alt,
+        "caption": plate.caption,
+        "wide": plate.figure.get_figwidth() > WIDE,
+    }
 
 
 def _time(seconds: float | None) -> str:

@@ -147,12 +147,12 @@ def test_sizes_are_checked_before_allocation(make):
         file.create_dataset("huge", (10**11,), "f8", chunks=(1024,))
         file.create_dataset("chunk", (1,), "f8", maxshape=(None,), chunks=(2**28,), compression=1)
         file.create_dataset("words", (10**7,), h5py.string_dtype("ascii", 1000), chunks=(8,))
-        file["huge"].attrs["big"] = np.zeros(5)
+        file.create_dataset("crumbs", (10**7,), "f8", chunks=(2,))
 
     path = make(fill)
     assert path.stat().st_size < 20_000
     with open_hdf5(path) as file:
-        for name in ("huge", "chunk", "words"):
+        for name in ("huge", "chunk", "words", "crumbs"):
             with pytest.raises(CatalogFileError, match="above the limit"):
                 read_dataset(file, name, kind=None)
         assert open_dataset(file, "huge").shape == (10**11,)
@@ -184,6 +184,18 @@ def test_a_file_that_is_no_hdf5(tmp_path, make):
         with pytest.raises(error, match=name), open_hdf5(tmp_path / name):
             pytest.fail("must not open")
     with pytest.raises(CatalogFileError), open_hdf5(tmp_path):
+        pytest.fail("must not open")
+
+
+@pytest.mark.timeout(20)
+def test_a_heap_that_the_library_would_not_return_from(make, tmp_path):
+    content = bytearray(make(fill_plain).read_bytes())
+    heap = content.index(b"GCOL")
+    size = int.from_bytes(content[heap + 16 + 8 : heap + 32], "little")
+    second = heap + 32 + -(-size // 8) * 8
+    content[second : second + 16] = bytes(16)
+    (tmp_path / "b.h5").write_bytes(content)
+    with pytest.raises(CatalogFormatError, match="broken heap"), open_hdf5(tmp_path / "b.h5"):
         pytest.fail("must not open")
 
 
