@@ -50,6 +50,7 @@ print(failed, "failed")
 
 
 def commands(out: Path) -> dict[str, list[str]]:
+    """Return the commands that take turns, by name."""
     bin_dir = Path(sys.executable).parent
     ours = [str(bin_dir / "astrotk"), "darkexp", "fit", str(ROTMOD), "--profiles", "NFW,Burkert", "--method", "map"]
     found = {
@@ -58,7 +59,8 @@ def commands(out: Path) -> dict[str, list[str]]:
     }
     if find_spec("sidmkit"):
         found["sidmkit"] = [
-            str(bin_dir / "sidmkit-sparc"), "batch", "--inputs", str(ROTMOD), "--outdir", str(out / "sidmkit"), "--quiet",
+            str(bin_dir / "sidmkit-sparc"), "batch", "--quiet",
+            "--inputs", str(ROTMOD), "--outdir", str(out / "sidmkit"),
         ]  # fmt: skip
     if find_spec("pygrc"):
         found["pygrc, NFW alone"] = [sys.executable, "-c", PYGRC, str(ROTMOD)]
@@ -66,6 +68,7 @@ def commands(out: Path) -> dict[str, list[str]]:
 
 
 def main() -> None:
+    """Time, and print ours, the peer's and the ratio."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     with tempfile.TemporaryDirectory() as folder:
         todo = commands(Path(folder))
@@ -81,7 +84,8 @@ def main() -> None:
     print(f"175 galaxies, whole command, median of {rounds} rounds")
     for name, values in seconds.items():
         middle = statistics.median(values)
-        print(f"{name:22}{middle:7.2f} s   {middle / ours:5.2f} x ours without figures   ({min(values):.2f} to {max(values):.2f})")
+        spread = f"({min(values):.2f} to {max(values):.2f})"
+        print(f"{name:22}{middle:7.2f} s   {middle / ours:5.2f} x ours without figures   {spread}")
     for profile in ("NFW", "Burkert"):
         chi2 = np.asarray(table["chi2_red"][table["profile"] == profile])
         print(f"median chi2_red of {profile}: {np.median(chi2[np.isfinite(chi2)]):.4f}")

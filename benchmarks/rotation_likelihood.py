@@ -21,6 +21,7 @@ ROWS, ROUNDS, POINTS = 20_000, 9, 43
 
 
 def median_rate(function: Callable[[], object], evaluations: int) -> float:
+    """Return evaluations a second, by the median of the rounds."""
     function()
     seconds = []
     for _ in range(ROUNDS):
@@ -31,6 +32,7 @@ def median_rate(function: Callable[[], object], evaluations: int) -> float:
 
 
 def main() -> None:
+    """Time, and print ours, the peer's and the ratio."""
     template, log_m200 = disks(300, seed=1)
     chosen = template.select(np.flatnonzero(template.n_points == POINTS)[:1])
     curves, _ = observe(chosen, PROFILES["NFW"], log_m200[:1], seed=1)
@@ -53,7 +55,8 @@ def main() -> None:
     for n in sorted({1, threads}):
         numba.set_num_threads(n)
         rate = median_rate(compiled, ROWS)
-        print(f"astrotk, {n} thread{'s' * (n > 1):1}{rate / 1e6:8.3f} million evaluations/s, {rate / reference:.0f} x NumPy")
+        name = f"astrotk, {n} thread{'s' * (n > 1)}"
+        print(f"{name:17}{rate / 1e6:8.3f} million evaluations/s, {rate / reference:.0f} x NumPy")
 
 
 if __name__ == "__main__":

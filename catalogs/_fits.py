@@ -50,9 +50,7 @@ def fits_pieces(request: Request) -> Iterator[Piece]:
         width, count = int(header["NAXIS1"]), int(header["NAXIS2"])
         held = os.fstat(stream.fileno()).st_size - start
         if width < 1 or count < 0 or width * count > held:
-            raise CatalogFormatError(
-                path, f"{count} rows of {width} bytes", f"{held} bytes of data", "table HDU"
-            )
+            raise CatalogFormatError(path, f"{count} rows of {width} bytes", f"{held} bytes of data", "table HDU")
         check_size(path, 4 * width * min(rows, count), max_bytes, "the table")
         header["PCOUNT"] = 0
         header.remove("THEAP", ignore_missing=True)
@@ -68,9 +66,7 @@ def fits_pieces(request: Request) -> Iterator[Piece]:
         yield piece
 
 
-def _find(
-    stream: BinaryIO, path: str | PathLike[str], table: str | None
-) -> tuple[fits.Header, int, type[Any]]:
+def _find(stream: BinaryIO, path: str | PathLike[str], table: str | None) -> tuple[fits.Header, int, type[Any]]:
     """Return the header of a table, where its data start, and the class of its HDU."""
     from astropy.io import fits
 

@@ -56,9 +56,7 @@ def format_of(path: str | PathLike[str], format: str | None = None) -> str:
     spelled = Path(path).suffix.removeprefix(".").lower() if format is None else format.lower()
     if spelled not in FORMATS:
         known = ", ".join(FORMATS)
-        message = (
-            f"{path}: expected a format or an extension among {known}, found {spelled!r}; name the format"
-        )
+        message = f"{path}: expected a format or an extension among {known}, found {spelled!r}; name the format"
         raise ParameterError(message)
     return FORMATS[spelled]
 

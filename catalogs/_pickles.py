@@ -308,9 +308,7 @@ class Machine:
                 return self._array(raw, dtype, shape, "F" if fortran else "C")
         return self._refuse("an array in another state")
 
-    def _array_of_buffer(
-        self, raw: Any, dtype: Any, shape: Any, order: str, axes: Any = None
-    ) -> npt.NDArray[Any]:
+    def _array_of_buffer(self, raw: Any, dtype: Any, shape: Any, order: str, axes: Any = None) -> npt.NDArray[Any]:
         if axes is None:
             return self._array(raw, dtype, shape, order)
         return self._array(raw, dtype, shape, "C").transpose(self._shape(axes))

@@ -66,9 +66,7 @@ def read_words(path: Path, labels: Sequence[str], columns: Iterable[Column]) -> 
     return Words(taken, Source(str(path), sha256, tuple(rejected)), comments)
 
 
-def _cells(
-    words: Sequence[str], labels: Sequence[str], wanted: Iterable[tuple[int, Column]]
-) -> list[str | float]:
+def _cells(words: Sequence[str], labels: Sequence[str], wanted: Iterable[tuple[int, Column]]) -> list[str | float]:
     """Return the wanted cells of a row; a ValueError says what is wrong with it."""
     if len(words) != len(labels):
         message = f"expected {len(labels)} columns ({' '.join(labels)}), found {len(words)}"

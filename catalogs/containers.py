@@ -157,9 +157,7 @@ def _guarded(path: str | PathLike[str], expected: str) -> Iterator[None]:
         raise CatalogFormatError(path, expected, f"{found:.200}") from exc
 
 
-def _read_array(
-    stream: IO[bytes], length: int, max_bytes: int, path: str | PathLike[str], where: str = ""
-) -> Array:
+def _read_array(stream: IO[bytes], length: int, max_bytes: int, path: str | PathLike[str], where: str = "") -> Array:
     """Read one array of `length` bytes, header included, after its header has been believed."""
     major, _ = np.lib.format.read_magic(stream)
     # A header of version 3 differs from one of version 2 in the letters of its names alone.

@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -27,13 +28,11 @@ def check_size(path: str | PathLike[str], size: int, limit: int, what: str = "th
         If `size` (bytes) is above `limit`.
     """
     if size > limit:
-        reason = (
-            f"{what} needs {size} bytes, above the limit of {limit}; raise max_bytes or read it in chunks"
-        )
+        reason = f"{what} needs {size} bytes, above the limit of {limit}; raise max_bytes or read it in chunks"
         raise CatalogFileError(path, reason)
 
 
-def open_regular(path: str | PathLike[str]) -> BinaryIO:
+def open_regular(path: str | PathLike[str]) -> BufferedReader:
     """Open a file that is on a disk; a folder, device or pipe is refused, because its end may never come.
 
     Raises
@@ -42,9 +41,7 @@ def open_regular(path: str | PathLike[str]) -> BinaryIO:
         If it is none, or cannot be read.
     """
     if not Path(path).is_file():
-        raise CatalogFileError(
-            path, "is not a regular file" if Path(path).exists() else "there is no such file"
-        )
+        raise CatalogFileError(path, "is not a regular file" if Path(path).exists() else "there is no such file")
     try:
         return Path(path).open("rb")
     except OSError as exc:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from catalogs.errors import CatalogFileError, CatalogFormatError
-from catalogs.files import check_size, foreign_errors, open_regular, open_regular
+from catalogs.files import check_size, foreign_errors, open_regular
 
 if TYPE_CHECKING:
     import h5py
@@ -198,9 +198,7 @@ def read_dataset(
             check_size(path, math.prod(dataset.chunks) * dtype.itemsize, max_bytes, f"a chunk of '{name}'")
             count = math.prod(-(-size // chunk) for size, chunk in zip(shape, dataset.chunks, strict=True))
             if count > MAX_CHUNKS:
-                reason = (
-                    f"dataset '{name}' is in {count} chunks, above the limit of {MAX_CHUNKS}; repack the file"
-                )
+                reason = f"dataset '{name}' is in {count} chunks, above the limit of {MAX_CHUNKS}; repack the file"
                 raise CatalogFileError(path, reason)
         if dtype.kind == "O":
             values = _read_strings(dataset, rows, shape, max_bytes)
@@ -209,9 +207,7 @@ def read_dataset(
         return _plain(values, kind)
 
 
-def read_attribute(
-    node: h5py.Group | h5py.Dataset, name: str, *, kind: Kind | None = "f"
-) -> npt.NDArray[Any]:
+def read_attribute(node: h5py.Group | h5py.Dataset, name: str, *, kind: Kind | None = "f") -> npt.NDArray[Any]:
     """Read an attribute as an array; see `read_dataset` for `kind` and the errors."""
     path, where = node.file.filename, f"{node.name} @{name}"
     with foreign_errors(path, "a readable attribute", where):
@@ -281,9 +277,7 @@ def _follow(group: h5py.Group, name: str) -> Any:
                 node = group.file["/"] if link.path.startswith("/") else node
                 parts = [*link.path.split("/"), *parts]
             elif type(link) is h5py.SoftLink:
-                raise CatalogFormatError(
-                    path, f"at most {MAX_LINKS} soft links", "a chain or ring of more", name
-                )
+                raise CatalogFormatError(path, f"at most {MAX_LINKS} soft links", "a chain or ring of more", name)
             else:
                 raise CatalogFileError(path, f"'{name}' is a link to another file; not followed")
     return node

@@ -65,9 +65,7 @@ class Result:
         object.__setattr__(self, "tables", tables)
         object.__setattr__(self, "arrays", {name: np.asarray(array) for name, array in self.arrays.items()})
 
-    def write(
-        self, path: str | PathLike[str], *, table: str | None = None, format: str | None = None
-    ) -> Path:
+    def write(self, path: str | PathLike[str], *, table: str | None = None, format: str | None = None) -> Path:
         """Write to a file, whole or not at all.
 
         Parameters
@@ -262,9 +260,7 @@ def _write_csv(table: Table, path: Path, record: str) -> None:
     from pyarrow import csv
 
     if vectors := [name for name in table.colnames if table[name].ndim > 1]:
-        message = (
-            f"CSV holds one value a cell, but {vectors} hold several; write .h5, .fits, .ecsv or .parquet"
-        )
+        message = f"CSV holds one value a cell, but {vectors} hold several; write .h5, .fits, .ecsv or .parquet"
         raise ParameterError(message)
     with path.open("wb") as stream:
         stream.write(f"# {MARK} {record}\n".encode("ascii"))

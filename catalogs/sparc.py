@@ -226,7 +226,7 @@ def _read_rotmod(path: Path) -> tuple[list[_Curve], Source]:
     columns, source, comments = read_words(path, ROTMOD_ROW, POINT_COLUMNS)
     stated = [found[1] for line in comments if (found := _HEADER.match(line))]
     try:
-        (distance,) = (number(word, DISTANCE) for word in stated)
+        (distance,) = (number(word, replace(DISTANCE, finite=True)) for word in stated)
     except ValueError:
         expected, told = "one line '# Distance = X Mpc' with X above 0", ", ".join(stated)[:60] or "none"
         raise CatalogFormatError(path, expected, told, "the header") from None
@@ -283,9 +283,7 @@ def _galaxies(path: Path, columns: Mapping[str, npt.NDArray[Any]], source: Sourc
     return table.of(names[good].tolist())
 
 
-def read_galaxy_table(
-    path: str | PathLike[str], *, column_map: Mapping[str, str] | None = None
-) -> GalaxyTable:
+def read_galaxy_table(path: str | PathLike[str], *, column_map: Mapping[str, str] | None = None) -> GalaxyTable:
     """Read what is known of galaxies as a whole.
 
     Parameters

@@ -134,9 +134,7 @@ def read_table(
     ParameterError
         If the format is unknown, or `column_map` names a column that is not ours.
     """
-    with closing(
-        _read(path, columns, format, column_map, rows=EVERY, table=table, max_bytes=max_bytes)
-    ) as reading:
+    with closing(_read(path, columns, format, column_map, rows=EVERY, table=table, max_bytes=max_bytes)) as reading:
         data = next(reading, None)
     if data is None or not (len(data) or data.source.rejected):
         raise CatalogFormatError(path, "rows", "none")
@@ -285,9 +283,7 @@ class _Reasons:
                 told.append((column.name, f"expected {expected}, found {cell}"))
 
 
-def _text(
-    column: TableColumn, spec: Column, reasons: _Reasons, path: str | PathLike[str]
-) -> npt.NDArray[np.str_]:
+def _text(column: TableColumn, spec: Column, reasons: _Reasons, path: str | PathLike[str]) -> npt.NDArray[np.str_]:
     values = np.ma.getdata(column)
     if values.dtype.kind == "S":
         try:

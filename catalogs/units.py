@@ -102,9 +102,7 @@ def read_unit(text: str) -> UnitBase:
         return UnrecognizedUnit(text)
 
 
-def convert(
-    values: npt.ArrayLike, found: UnitBase | str, wanted: UnitBase | str, name: str
-) -> npt.NDArray[np.float64]:
+def convert(values: npt.ArrayLike, found: UnitBase | str, wanted: UnitBase | str, name: str) -> npt.NDArray[np.float64]:
     """Turn numbers in one unit into numbers in another.
 
     Parameters
@@ -163,9 +161,7 @@ def to_value(x: Any, unit: UnitBase | str, name: str) -> npt.NDArray[np.float64]
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as exc:
-        message = (
-            f"{name}: expected numbers in '{unit}', found {type(x).__name__} that cannot be read as numbers"
-        )
+        message = f"{name}: expected numbers in '{unit}', found {type(x).__name__} that cannot be read as numbers"
         raise ParameterError(message) from exc
     if mask is not None:
         array = np.where(np.asarray(mask), np.nan, array)

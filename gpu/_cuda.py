@@ -117,9 +117,7 @@ def link(ptx: str, architecture: str) -> str:
     """Assemble PTX for an architecture ("sm_90"), without a driver, and return what ptxas reports of it."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    linker = Linker(
-        ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=architecture, ptxas_options=["-v"])
-    )
+    linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=architecture, ptxas_options=["-v"]))
     linker.link("cubin")
     return str(linker.get_info_log())
 

@@ -94,7 +94,9 @@ def verdicts(truth: Table) -> Table:
     table["truth"], table["recovered"], table["error"] = true, recovered, error
     has_error = np.isfinite(error) & (error > 0)
     table["pull"] = pull = (recovered - true) / np.where(has_error, error, np.nan)
-    table["verdict"] = np.where(has_error, np.where(np.abs(pull) <= limit(np.sum(has_error)), RECOVERED, MISSED), NO_ERROR_BAR)
+    table["verdict"] = np.where(
+        has_error, np.where(np.abs(pull) <= limit(int(np.sum(has_error))), RECOVERED, MISSED), NO_ERROR_BAR
+    )
     return table
 
 

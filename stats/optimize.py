@@ -113,7 +113,9 @@ class _Objective:
     def ignorance(self) -> Array:
         """Return the widths (dim,) by which starts are told apart: infinite where the prior is informative."""
         support = self.high - self.low
-        return np.where(self.weight > 0, np.inf, support) if np.any(self.weight == 0) else np.minimum(support, self.width)
+        return (
+            np.where(self.weight > 0, np.inf, support) if np.any(self.weight == 0) else np.minimum(support, self.width)
+        )
 
     def sides(self, theta: Array) -> tuple[Array, Array]:
         """Return each point, and the point with each parameter moved down and up, with the distances.
@@ -133,17 +135,17 @@ class _Objective:
         return np.concatenate(parts, axis=1)
 
     def linearize(self, theta: Array) -> tuple[Array, Array]:
-        """Return the residuals (point, term) and their derivatives by theta (point, dim, term), by central differences."""
+        """Return the residuals (point, term) and their central differences by theta (point, dim, term)."""
         rows, distance = self.sides(theta)
         n, width, dim = rows.shape
         values = self.residuals(rows.reshape(n * width, dim)).reshape(n, width, -1)
-        return values[:, 0], (values[:, 1 + dim :] - values[:, 1 : 1 + dim]) / distance[..., None]
+        return values[:, 0], np.asarray((values[:, 1 + dim :] - values[:, 1 : 1 + dim]) / distance[..., None])
 
     def loss(self, theta: Array) -> Array:
         """Return -ln posterior of rows inside the support, (row,), up to a constant."""
         if self.target.residuals is None:
-            return -self.target.logpost(theta[None], self.objects)[0]
-        return 0.5 * np.sum(self.residuals(theta) ** 2, axis=1)
+            return np.asarray(-self.target.logpost(theta[None], self.objects)[0])
+        return np.asarray(0.5 * np.sum(self.residuals(theta) ** 2, axis=1))
 
     def slope(self, theta: Array) -> Array:
         """Return d loss / d theta at one point, (dim,)."""
@@ -157,17 +159,17 @@ class _InU:
 
     def __init__(self, objective: _Objective) -> None:
         self.objective = objective
-        self.jacobian = np.empty(0)
+        self.at = self.jacobian = np.empty(0)
 
     def values(self, u: Array) -> Array:
         values, jacobian = self.objective.linearize(self.objective.to_theta(u)[None])
         self.at, self.jacobian = u.copy(), jacobian[0]
-        return values[0]
+        return np.asarray(values[0])
 
     def derivatives(self, u: Array) -> Array:
         if not np.array_equal(u, self.at):
             self.values(u)
-        return self.jacobian * self.objective.chain(u)[:, None]
+        return np.asarray(self.jacobian * self.objective.chain(u)[:, None])
 
 
 def _descend(objective: _Objective, starts: Array) -> Array:

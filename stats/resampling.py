@@ -271,6 +271,4 @@ def jackknife(statistic: Statistic, data: npt.ArrayLike, *, groups: npt.ArrayLik
     step = max(1, WEIGHTS_AT_A_TIME // len(data))
     left_out = [np.arange(start, min(start + step, size)) for start in range(0, size, step)]
     values = [_evaluate(statistic, data, (members != group[:, None]).astype(float)) for group in left_out]
-    return Jackknife(
-        estimate=_evaluate(statistic, data, np.ones((1, len(data))))[0], values=np.concatenate(values)
-    )
+    return Jackknife(estimate=_evaluate(statistic, data, np.ones((1, len(data))))[0], values=np.concatenate(values))

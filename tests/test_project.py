@@ -68,9 +68,7 @@ def test_floors_are_kept() -> None:
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
 
-@pytest.mark.parametrize(
-    ("marker", "expected"), [("demo", "astrotk demo --out astrotk-demo"), ("test", '".[test]"')]
-)
+@pytest.mark.parametrize(("marker", "expected"), [("demo", "astrotk demo --out astrotk-demo"), ("test", '".[test]"')])
 def test_readme_holds_the_command(marker: str, expected: str) -> None:
     blocks = re.findall(rf"^<!-- command: {marker} -->\n```bash\n(.*?)^```$", _text("README.md"), re.M | re.S)
     assert len(blocks) == 1

@@ -114,12 +114,8 @@ POINT_NAMES = "galaxy, distance, r, v_obs, e_v_obs, v_gas, v_disk, v_bulge"
     type=click.IntRange(1, 3),
     help="Leave out galaxies of a worse quality flag than this; 1 is high, 3 low.",
 )
-@click.option(
-    "--min-inclination", metavar="DEG", type=float, help="Leave out galaxies more face-on than this."
-)
-@click.option(
-    "--max-inclination", metavar="DEG", type=float, help="Leave out galaxies more edge-on than this."
-)
+@click.option("--min-inclination", metavar="DEG", type=float, help="Leave out galaxies more face-on than this.")
+@click.option("--max-inclination", metavar="DEG", type=float, help="Leave out galaxies more edge-on than this.")
 @click.option(
     "--min-points",
     metavar="N",
@@ -177,11 +173,13 @@ def fit(
 
     from astrotk.darkexp.fit import Cuts, fit_map
     from astrotk.darkexp.profiles import PROFILES, profile_named
+    from catalogs.errors import CatalogFileError
 
+    if out.is_file():
+        raise CatalogFileError(out, "is a file; name a folder with --out")
     names = list(PROFILES) if profiles.strip().lower() == "all" else profiles.split(",")
     chosen = {profile.name: profile for profile in map(profile_named, names)}
     curves = _read(paths, galaxies, column_map)
-    out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(curves) * len(chosen), unit="fit", disable=None, leave=False) as bar:
         result = fit_map(
             curves,

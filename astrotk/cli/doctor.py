@@ -64,8 +64,7 @@ def _versions() -> dict[str, Any]:
     from catalogs.provenance import TRACED
 
     optional = {
-        name: _version(name, f"not installed (pip install 'astrotk[{extra}]')")
-        for name, extra in OPTIONAL.items()
+        name: _version(name, f"not installed (pip install 'astrotk[{extra}]')") for name, extra in OPTIONAL.items()
     }
     return {
         "python": platform.python_version(),

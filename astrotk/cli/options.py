@@ -19,9 +19,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def out(default: str | None = None, help: str = "Where to write; by default beside the input.") -> Decorator:
     """``-o/--out PATH``, passed on as ``out: Path | None``."""
-    return click.option(
-        "-o", "--out", type=click.Path(path_type=Path), default=default, show_default=True, help=help
-    )
+    return click.option("-o", "--out", type=click.Path(path_type=Path), default=default, show_default=True, help=help)
 
 
 def fmt(
@@ -30,14 +28,10 @@ def fmt(
     kinds: Sequence[str] = ("h5", "ecsv", "fits", "csv", "parquet"),
 ) -> Decorator:
     """``--format``, passed on as ``fmt: str``."""
-    return click.option(
-        "--format", "fmt", type=click.Choice(kinds), default=default, show_default=True, help=help
-    )
+    return click.option("--format", "fmt", type=click.Choice(kinds), default=default, show_default=True, help=help)
 
 
-def seed(
-    default: int = 0, help: str = "The same seed gives the same numbers, on any number of cores."
-) -> Decorator:
+def seed(default: int = 0, help: str = "The same seed gives the same numbers, on any number of cores.") -> Decorator:
     """``--seed N``, passed on as ``seed: int``."""
     return click.option("--seed", type=click.IntRange(min=0), default=default, show_default=True, help=help)
 
@@ -54,9 +48,7 @@ def dask(
     return click.option("--dask", metavar="ADDRESS", help=help)
 
 
-def backend(
-    default: str = "auto", help: str = "Where the kernels run; auto stays where the data is."
-) -> Decorator:
+def backend(default: str = "auto", help: str = "Where the kernels run; auto stays where the data is.") -> Decorator:
     """``--backend``, passed on as ``backend: str``."""
     kinds = click.Choice(["auto", "cpu", "cuda"])
     return click.option("--backend", type=kinds, default=default, show_default=True, help=help)
@@ -67,9 +59,7 @@ def json(help: str = "Print the summary as JSON on standard output.") -> Decorat
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
-def figures(
-    default: str = "summary", help: str = "Draw none, one for all objects, or also one for each."
-) -> Decorator:
+def figures(default: str = "summary", help: str = "Draw none, one for all objects, or also one for each.") -> Decorator:
     """``--figures``, passed on as ``figures: str``."""
     kinds = click.Choice(["none", "summary", "all"])
     return click.option("--figures", type=kinds, default=default, show_default=True, help=help)

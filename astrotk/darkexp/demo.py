@@ -37,9 +37,10 @@ def run(seed: int = 0) -> Demo:
         title="darkexp: dark-matter halos from rotation curves",
         summary=(
             f"{GALAXIES} disk galaxies were made up in NFW halos of known mass and observed with realistic errors in "
-            "velocity, distance, inclination and mass-to-light ratio. Three halo profiles were fitted to each; the table "
-            f"compares the NFW fits with the truth. The true profile has the lowest BIC in {int(np.sum(best == 'NFW'))} of "
-            f"{GALAXIES}. The error bars come from the curvature at the maximum of the posterior."
+            "velocity, distance, inclination and mass-to-light ratio. Three halo profiles were fitted to each; the "
+            "table compares the NFW fits with the truth. The true profile has the lowest BIC in "
+            f"{int(np.sum(best == 'NFW'))} of {GALAXIES}. The error bars come from the curvature at the maximum of "
+            "the posterior."
         ),
         result=result,
         truth=table,

@@ -24,22 +24,26 @@ __all__ = ("PARAMETER_COLUMNS", "evaluate", "read_parameters")
 
 Array = npt.NDArray[np.float64]
 
-_number = {"required": False, "finite": False}
+
+def _number(name: str, unit: str | None = None) -> Column:
+    return Column(name, unit, required=False, finite=False)
+
+
 #: The columns of a table of parameters; NaN where a profile has no use for one.
 PARAMETER_COLUMNS = (
     Column("galaxy", text=True, aliases=("name", "ID"), finite=False),
     Column("profile", text=True, aliases=("model",), finite=False),
-    Column("distance_Mpc", "Mpc", **_number),
-    Column("inclination_deg", "deg", **_number),
-    Column("ml_disk", **_number),
-    Column("ml_bulge", **_number),
-    Column("r_s_kpc", "kpc", **_number),
-    Column("log10_rho_s", **_number),
-    Column("alpha", **_number),
-    Column("log10_m200", **_number),
-    Column("v200", "km/s", **_number),
-    Column("c200", **_number),
-    Column("n_free", **_number),
+    _number("distance_Mpc", "Mpc"),
+    _number("inclination_deg", "deg"),
+    _number("ml_disk"),
+    _number("ml_bulge"),
+    _number("r_s_kpc", "kpc"),
+    _number("log10_rho_s"),
+    _number("alpha"),
+    _number("log10_m200"),
+    _number("v200", "km/s"),
+    _number("c200"),
+    _number("n_free"),
 )
 #: What `evaluate` adds; columns of the input with these names get "_given" behind them.
 ADDED = ("n_points", "n_free", "chi2", "chi2_red")
@@ -110,9 +114,17 @@ def evaluate(parameters: TableData, curves: RotationCurves, *, backend: str = "a
         if i not in reasons and not math.isfinite(chi2[i]):
             reasons[int(i)] = "expected parameters that give a finite chi-square, found none"
 
-    added = Table({"n_points": n_points, "n_free": n_free, "chi2": chi2, "chi2_red": reduced_chi2(chi2, n_points, n_free)})
-    known = Table({spec.name: parameters.columns[spec.name] for spec in PARAMETER_COLUMNS if spec.name in parameters.columns})
-    table = hstack([known, parameters.extra], join_type="exact", metadata_conflicts="silent") if parameters.extra.colnames else known
+    added = Table(
+        {"n_points": n_points, "n_free": n_free, "chi2": chi2, "chi2_red": reduced_chi2(chi2, n_points, n_free)}
+    )
+    known = Table(
+        {spec.name: parameters.columns[spec.name] for spec in PARAMETER_COLUMNS if spec.name in parameters.columns}
+    )
+    table = (
+        hstack([known, parameters.extra], join_type="exact", metadata_conflicts="silent")
+        if parameters.extra.colnames
+        else known
+    )
     for name in ADDED:
         if name in table.colnames:
             table.rename_column(name, f"{name}_given")

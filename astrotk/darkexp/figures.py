@@ -157,11 +157,11 @@ def comparison(result: Result) -> Plate:
     left.legend(loc="lower right")
     names, counts = list(summary["profile"]), np.asarray(summary["n_best_bic"])
     order = np.argsort(counts)
-    right.barh(
-        [names[i] for i in order], counts[order], color=[_line_of(i)["color"] for i in order], height=0.62
-    )
+    right.barh([names[i] for i in order], counts[order], color=[_line_of(i)["color"] for i in order], height=0.62)
     for y, i in enumerate(order):
-        right.annotate(f"{counts[i]}", (counts[i], y), (4, 0), textcoords="offset points", va="center", fontsize="small")
+        right.annotate(
+            f"{counts[i]}", (counts[i], y), (4, 0), textcoords="offset points", va="center", fontsize="small"
+        )
     right.set_xlim(0, 1.15 * max(1, counts.max()))
     right.grid(axis="y", visible=False)
     right.set_xlabel("galaxies with the lowest BIC")
@@ -208,8 +208,8 @@ def diversity(result: Result) -> Plate:
     return Plate(
         "diversity",
         figure,
-        f"Diversity of the {np.sum(known)} rotation curves with points around 2 kpc: at one outer velocity the inner one "
-        "spreads more than the scatter of concentrations allows.",
+        f"Diversity of the {np.sum(known)} rotation curves with points around 2 kpc, with what halos alone would show; "
+        "the band is the scatter of their concentrations.",
         "Velocity at 2 kpc against outermost velocity, with the expectation for NFW halos.",
     )
 

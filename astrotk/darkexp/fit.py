@@ -82,7 +82,7 @@ def reduced_chi2(chi2: npt.ArrayLike, n_points: npt.ArrayLike, n_free: npt.Array
 
 def bic(chi2: npt.ArrayLike, n_points: npt.ArrayLike, n_free: npt.ArrayLike) -> Array:
     """Return chi2 + n_free ln n_points: the criterion up to a constant of the galaxy, which no comparison sees."""
-    return np.asarray(chi2) + np.asarray(n_free) * np.log(np.asarray(n_points))
+    return np.asarray(np.asarray(chi2) + np.asarray(n_free) * np.log(np.asarray(n_points)))
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ DIVERSITY_RADIUS = 2.0
 
 
 def _galaxies(curves: RotationCurves, catalogue: Table) -> Table:
-    """Return one row a galaxy: its outermost velocity, that at 2 kpc (NaN where no points bracket it), its best halo."""
+    """Return one row a galaxy: outermost velocity, that at 2 kpc (NaN where no points bracket it), best halo."""
     best = _best_profiles(catalogue)
     inner = np.full(len(curves), np.nan)
     for i in range(len(curves)):

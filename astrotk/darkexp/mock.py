@@ -11,7 +11,7 @@ from scipy import special
 
 from astrotk.darkexp.model import H0, RotationModel, concentration_of, stellar_mass_of
 from astrotk.darkexp.profiles import G, Profile
-from catalogs.sparc import GalaxyTable, RotationCurves
+from catalogs.sparc import PROPERTIES, GalaxyTable, RotationCurves
 from gpu.rotation import formula
 from stats.resampling import stream
 
@@ -82,7 +82,7 @@ def disks(n: int, *, seed: int = 0) -> tuple[RotationCurves, Array]:
     r, v_obs, e_v_obs, v_gas, v_disk = np.concatenate(parts, axis=1)
     columns = np.array(table).T
     return RotationCurves(
-        galaxies=GalaxyTable(np.array(names), *columns, source=()),
+        galaxies=GalaxyTable(np.array(names), **dict(zip(PROPERTIES, columns, strict=True)), source=()),
         distance=columns[0],
         first=np.concatenate([[0], np.cumsum([part.shape[1] for part in parts])]).astype(np.int64),
         r=r,

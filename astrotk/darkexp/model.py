@@ -208,8 +208,8 @@ class RotationModel:
             spread = SIGMAS * table.e_inclination
             low = np.maximum(table.inclination - spread, MIN_INCLINATION)
             return Normal(table.inclination, table.e_inclination, low, np.minimum(table.inclination + spread, 90.0))
-        low, high = self.profile.shape[name]
-        return Uniform(np.log10(low), np.log10(high)) if self.profile.kind is not None else Uniform(low, high)
+        ends = np.array(self.profile.shape[name])
+        return Uniform(*(np.log10(ends) if self.profile.kind is not None else ends))
 
     @cached_property
     def _halo_columns(self) -> tuple[int, ...]:
@@ -284,7 +284,8 @@ class RotationModel:
         shape = [rows[:, [column]] for column in range(ROW, rows.shape[1])]
         halo = v_s**2 * self.profile.h(x, *shape) / (x * self.profile.h(np.ones_like(r_s), *shape))
         ml_disk, ml_bulge = 10.0 ** rows[:, [formula.LOG_ML_DISK]], 10.0 ** rows[:, [formula.LOG_ML_BULGE]]
-        v2 = formula.baryons(data.gas[points], data.disk[points], data.bulge[points], ml_disk, ml_bulge, ratio) + halo
+        stars = ml_disk * data.disk[points] + ml_bulge * data.bulge[points]
+        v2 = (data.gas[points] + stars) * ratio + halo
         return np.asarray((data.v_obs[points] - slant * np.sqrt(np.maximum(v2, 0.0))) * data.weight[points])
 
     def _relations(self, theta: Array, objects: Indices) -> Array:
@@ -391,7 +392,9 @@ class RotationModel:
         (r_s, amplitude), shape = (value[0] for value in self.halos(row, objects))
         galaxy, points = self.data.galaxy[o], self.curves.points(o)
         ratio = row[0, formula.DISTANCE] / galaxy[formula.DISTANCE_0]
-        slant = math.sin(math.radians(row[0, formula.INCLINATION])) / math.sin(math.radians(galaxy[formula.INCLINATION_0]))
+        slant = math.sin(math.radians(row[0, formula.INCLINATION])) / math.sin(
+            math.radians(galaxy[formula.INCLINATION_0])
+        )
         x = self.data.r[points] * ratio / r_s
         squares = {
             "halo": amplitude * self.profile.h(x, *shape) / x,

@@ -20,7 +20,7 @@ from catalogs.errors import ParameterError
 from catalogs.units import to_value
 from gpu.rotation import formula
 
-__all__ = ("G", "PROFILES", "Profile", "check_profile", "profile_named")
+__all__ = ("PROFILES", "G", "Profile", "check_profile", "profile_named")
 
 Array = npt.NDArray[np.float64]
 
@@ -77,7 +77,7 @@ class Profile:
         s = 0.5 * (1.0 + _NODES)
         t = x[..., None] * s**2
         spread = [np.asarray(value, dtype=np.float64)[..., None] for value in shape]
-        return np.sum(_WEIGHTS * s * t**2 * self.rho_hat(t, *spread), axis=-1) * x
+        return np.asarray(np.sum(_WEIGHTS * s * t**2 * self.rho_hat(t, *spread), axis=-1) * x)
 
     def slope(self, x: npt.ArrayLike, *shape: npt.ArrayLike) -> Array:
         """Return d ln rho / d ln r at x."""
@@ -91,18 +91,18 @@ class Profile:
     def density(self, r: Any, r_s: Any, rho_s: Any, *shape: npt.ArrayLike) -> Array:
         """Return the density [Msun/pc^3] at r [kpc] for r_s [kpc] and rho_s [Msun/pc^3]; Quantity accepted."""
         x = to_value(r, "kpc", "r") / to_value(r_s, "kpc", "r_s")
-        return to_value(rho_s, "Msun / pc3", "rho_s") * np.asarray(self.rho_hat(x, *shape))
+        return np.asarray(to_value(rho_s, "Msun / pc3", "rho_s") * self.rho_hat(x, *shape))
 
     def enclosed_mass(self, r: Any, r_s: Any, rho_s: Any, *shape: npt.ArrayLike) -> Array:
         """Return the mass [Msun] within r [kpc] for r_s [kpc] and rho_s [Msun/pc^3]; Quantity accepted."""
         radius = to_value(r_s, "kpc", "r_s")
         x = to_value(r, "kpc", "r") / radius
         rho = to_value(rho_s, "Msun / pc3", "rho_s") * PC3_PER_KPC3
-        return 4 * np.pi * rho * radius**3 * self.h(x, *shape)
+        return np.asarray(4 * np.pi * rho * radius**3 * self.h(x, *shape))
 
     def velocity(self, r: Any, r_s: Any, rho_s: Any, *shape: npt.ArrayLike) -> Array:
         """Return the circular velocity [km/s] at r [kpc] for r_s [kpc] and rho_s [Msun/pc^3]; Quantity accepted."""
-        return np.sqrt(G * self.enclosed_mass(r, r_s, rho_s, *shape) / to_value(r, "kpc", "r"))
+        return np.asarray(np.sqrt(G * self.enclosed_mass(r, r_s, rho_s, *shape) / to_value(r, "kpc", "r")))
 
 
 def _compiled_mass(kind: int, x: Array, shape: tuple[npt.ArrayLike, ...]) -> Array:
@@ -110,14 +110,15 @@ def _compiled_mass(kind: int, x: Array, shape: tuple[npt.ArrayLike, ...]) -> Arr
 
     padded = np.broadcast_arrays(x, *shape, *([0.0] * (3 - len(shape))))
     flat = [np.ascontiguousarray(value, dtype=np.float64).ravel() for value in padded]
-    return np.asarray(cpu.masses(kind, *flat), dtype=np.float64).reshape(padded[0].shape)
+    masses: Array = cpu.masses(kind, *flat)
+    return masses.reshape(padded[0].shape)
 
 
 def _rho_corenfw(x: Array, core: Array, n: Array) -> Array:
     """Read, Agertz & Collins 2016, eq. 19: f^n rho_NFW + n f^(n-1) (1 - f^2) h_NFW / (x^2 r_c)."""
     f = np.tanh(x / core)
     h = PROFILES["NFW"].h(x)
-    return f**n / (x * (1 + x) ** 2) + n * f ** (n - 1) * (1 - f**2) * h / (x**2 * core)
+    return np.asarray(f**n / (x * (1 + x) ** 2) + n * f ** (n - 1) * (1 - f**2) * h / (x**2 * core))
 
 
 def _rho_dc14(x: Array, alpha: Array, beta: Array, gamma: Array) -> Array:
@@ -163,7 +164,7 @@ PROFILES: dict[str, Profile] = {
             "DC14",
             _rho_dc14,
             slope_hat=lambda x, alpha, beta, gamma: -(gamma + beta * x**alpha) / (1 + x**alpha),
-            shape={"alpha": (1.0, 2.6), "beta": (2.5, 4.0), "gamma": (0.0, 1.25)},
+            shape={"alpha": (0.5, 2.7), "beta": (2.5, 3.2), "gamma": (0.2, 1.25)},
             kind=formula.DC14,
         ),
         Profile(
@@ -210,41 +211,50 @@ def check_profile(profile: Profile, *, rtol: float = 1e-6) -> None:
     ParameterError
         Naming what is inconsistent, and where.
     """
-    x = np.geomspace(1e-2, 1e2, 81)
     grid = np.array(np.meshgrid(*[np.linspace(low, high, 4)[1:3] for low, high in profile.shape.values()]))
     for shape in grid.reshape(len(profile.shape), -1).T if profile.shape else [()]:
-        where = "".join(f", {key} = {value:g}" for key, value in zip(profile.shape, shape, strict=True))
+        _check_shape(profile, tuple(float(value) for value in shape), rtol)
 
-        def require(ok: Any, what: str, where: str = where) -> None:
-            bad = ~np.broadcast_to(np.asarray(ok), x.shape)
-            if np.any(bad):
-                message = f"profile {profile.name}: {what}, at x = {x[bad][0]:g}{where}"
-                raise ParameterError(message)
 
+def _check_shape(profile: Profile, shape: tuple[float, ...], rtol: float) -> None:
+    """Do `check_profile` for one set of shape parameters."""
+    x = np.geomspace(1e-2, 1e2, 81)
+    r_s, rho_s, step = 3.0, 0.02, 1e-3
+
+    def require(ok: Any, what: str) -> None:
+        bad = ~np.broadcast_to(np.asarray(ok), x.shape)
+        if np.any(bad):
+            where = "".join(f", {key} = {value:g}" for key, value in zip(profile.shape, shape, strict=True))
+            message = f"profile {profile.name}: {what}, at x = {x[bad][0]:g}{where}"
+            raise ParameterError(message)
+
+    try:
         rho, h = np.asarray(profile.rho_hat(x, *shape)), profile.h(x, *shape)
-        require(rho.shape == x.shape and h.shape == x.shape, "the density must return an array of the shape of x")
-        require(np.isfinite(rho) & ((rho > 0) | (x > 3)), "the density must be finite, and positive up to x = 3")
-        require(np.isfinite(h) & (h > 0), "the mass must be positive and finite")
-        felt = x**3 * rho > 1e-9 * h  # a steep halo ends where floating point does
-        require(np.append(True, np.diff(h) > 0) | ~felt, "the mass must increase with x")
-        step = 1e-3
-        slope_of_mass = _five_point(lambda shift: profile.h(x * np.exp(shift), *shape), step)
-        require(np.isclose(slope_of_mass, x**3 * rho, rtol=rtol, atol=1e-9 * h), "the mass must have the derivative x^2 rho_hat")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope = _five_point(lambda shift: np.log(profile.rho_hat(x * np.exp(shift), *shape)), step)
-        agree = np.isclose(profile.slope(x, *shape), slope, rtol=rtol, atol=rtol)
-        require(agree | ~felt, "the slope must be d ln rho / d ln r")
-        near = profile.h(x * 1e-4, *shape)
-        require(near <= h * 1e-2, "the mass must vanish at the centre")
-        r_s, rho_s = 3.0, 0.02
-        v = profile.velocity(x * r_s, r_s, rho_s, *shape)
-        m = profile.enclosed_mass(x * r_s, r_s, rho_s, *shape)
-        require(np.isclose(v**2 * x * r_s, G * m, rtol=rtol), "V^2 r must be G M")
-        shells = _five_point(lambda shift: profile.enclosed_mass(x * r_s * np.exp(shift), r_s, rho_s, *shape), step)
-        volume = 4 * np.pi * (x * r_s) ** 3 * PC3_PER_KPC3
-        shell = volume * profile.density(x * r_s, r_s, rho_s, *shape)
-        agree = np.isclose(shells, shell, rtol=rtol, atol=1e-9 * m)
-        require(agree, "dM/dr must be 4 pi r^2 rho in Msun, kpc and Msun/pc^3")
+    except (TypeError, ValueError) as exc:  # what math.exp, or "if x < 1", make of an array
+        message = f"profile {profile.name}: density and mass must take and return arrays of the shape of x: {exc}"
+        raise ParameterError(message) from exc
+    shaped = rho.shape == x.shape and h.shape == x.shape
+    require(shaped, "density and mass must take and return arrays of the shape of x")
+    require(np.isfinite(rho) & ((rho > 0) | (x > 3)), "the density must be finite, and positive up to x = 3")
+    require(np.isfinite(h) & (h > 0), "the mass must be positive and finite")
+    felt = x**3 * rho > 1e-9 * h  # a steep halo ends where floating point does
+    require(np.append(True, np.diff(h) > 0) | ~felt, "the mass must increase with x")
+    require(profile.h(x * 1e-4, *shape) <= h * 1e-2, "the mass must vanish at the centre")
+
+    growth = _five_point(lambda shift: profile.h(x * np.exp(shift), *shape), step)
+    agree = np.isclose(growth, x**3 * rho, rtol=rtol, atol=1e-9 * h)
+    require(agree, "the mass must have the derivative x^2 rho_hat")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = _five_point(lambda shift: np.log(profile.rho_hat(x * np.exp(shift), *shape)), step)
+    agree = np.isclose(profile.slope(x, *shape), slope, rtol=rtol, atol=rtol)
+    require(agree | ~felt, "the slope must be d ln rho / d ln r")
+
+    v, m = (of(x * r_s, r_s, rho_s, *shape) for of in (profile.velocity, profile.enclosed_mass))
+    require(np.isclose(v**2 * x * r_s, G * m, rtol=rtol), "V^2 r must be G M")
+    growth = _five_point(lambda shift: profile.enclosed_mass(x * r_s * np.exp(shift), r_s, rho_s, *shape), step)
+    shell = 4 * np.pi * (x * r_s) ** 3 * PC3_PER_KPC3 * profile.density(x * r_s, r_s, rho_s, *shape)
+    agree = np.isclose(growth, shell, rtol=rtol, atol=1e-9 * m)
+    require(agree, "dM/dr must be 4 pi r^2 rho in Msun, kpc and Msun/pc^3")
 
 
 def _five_point(function: Callable[[float], Any], step: float) -> Array:

@@ -14,7 +14,13 @@ from gpu.rotation import formula
 
 LANES = 64
 _compiled = compile_formulas(formula, njit(error_model="numpy"))
-mass, mass_nfw, halo, tilt, baryons = _compiled.mass, _compiled.mass_nfw, _compiled.halo, _compiled.tilt, _compiled.baryons
+mass, mass_nfw, halo, tilt, baryons = (
+    _compiled.mass,
+    _compiled.mass_nfw,
+    _compiled.halo,
+    _compiled.tilt,
+    _compiled.baryons,
+)
 NFW, PISO, EINASTO, DC14 = formula.NFW, formula.PISO, formula.EINASTO, formula.DC14
 DISTANCE, DISTANCE_0 = formula.DISTANCE, formula.DISTANCE_0
 LOG_ML_DISK, LOG_ML_BULGE = formula.LOG_ML_DISK, formula.LOG_ML_BULGE
@@ -22,6 +28,9 @@ LOG_ML_DISK, LOG_ML_BULGE = formula.LOG_ML_DISK, formula.LOG_ML_BULGE
 #: ln 2 in two parts, and the mantissa of sqrt(1/2) as an integer: the split of ln(m 2^k) into ln m + k ln 2.
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
+#: The minimax polynomial of ln((1 + s) / (1 - s)) / s - 2 in s^2, of Sun's fdlibm.
+L1, L2, L3, L4 = 6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01
+L5, L6, L7 = 1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01
 
 
 @njit(error_model="numpy", inline="always")
@@ -42,9 +51,7 @@ def log1p_lanes(x, exponent, out):
         f = x[w] if exponent[w] == 0.0 else out[w] - 1.0  # 1 + x has rounded the last digits of a small x away
         s = f / (2.0 + f)
         z = s * s
-        tail = z * (6.666666666666735130e-01 + z * (3.999999999940941908e-01 + z * (
-            2.857142874366239149e-01 + z * (2.222219843214978396e-01 + z * (
-                1.818357216161805012e-01 + z * (1.531383769920937332e-01 + z * 1.479819860511658591e-01))))))  # fmt: skip
+        tail = z * (L1 + z * (L2 + z * (L3 + z * (L4 + z * (L5 + z * (L6 + z * L7))))))
         out[w] = exponent[w] * LN2_HIGH + (s * (2.0 + tail) + exponent[w] * LN2_LOW)
 
 
@@ -52,7 +59,7 @@ def log1p_lanes(x, exponent, out):
 def block(kind, coordinates, rows, o, curves, constants, chi2, residuals):
     """Compare up to `LANES` rows of parameters with galaxy o.
 
-    Writes the sums of squares to `chi2` (rows,), and the residuals to `residuals` (rows, points) unless that is empty.
+    Writes the sums of squares to `chi2` (rows,), the residuals to `residuals` (rows, points) unless that is empty.
     """
     n = rows.shape[0]
     galaxy = curves.galaxy[o]
@@ -68,9 +75,7 @@ def block(kind, coordinates, rows, o, curves, constants, chi2, residuals):
         slant[w] = tilt(row, galaxy)
         ml_disk[w] = 10.0 ** row[LOG_ML_DISK]
         ml_bulge[w] = 10.0 ** row[LOG_ML_BULGE]
-        r_s, a, p0[w], p1[w], p2[w] = halo(
-            kind, coordinates, row, galaxy, ratio[w], ml_disk[w], ml_bulge[w], constants
-        )
+        r_s, a, p0[w], p1[w], p2[w] = halo(kind, coordinates, row, galaxy, ratio[w], ml_disk[w], ml_bulge[w], constants)
         scale[w] = ratio[w] / r_s
         amplitude[w] = a / scale[w]
         chi2[w] = 0.0
@@ -159,5 +164,7 @@ def halos(kind, coordinates, theta, objects, galaxy, constants):
         row = theta[i]
         own = galaxy[objects[i]]
         ratio = row[DISTANCE] / own[DISTANCE_0]
-        out[i] = halo(kind, coordinates, row, own, ratio, 10.0 ** row[LOG_ML_DISK], 10.0 ** row[LOG_ML_BULGE], constants)
+        out[i] = halo(
+            kind, coordinates, row, own, ratio, 10.0 ** row[LOG_ML_DISK], 10.0 ** row[LOG_ML_BULGE], constants
+        )
     return out

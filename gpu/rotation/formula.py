@@ -73,7 +73,9 @@ def mass_burkert(x, log1p):
 def mass_lucky13(x, log1p):
     """Return h(x) of 1 / (1 + x)^3, given ln(1 + x)."""
     if x < SERIES:
-        return x * x * x * (1 / 3 - x * (3 / 4 - x * (6 / 5 - x * (10 / 6 - x * (15 / 7 - x * (21 / 8 - x * (28 / 9)))))))
+        return (
+            x * x * x * (1 / 3 - x * (3 / 4 - x * (6 / 5 - x * (10 / 6 - x * (15 / 7 - x * (21 / 8 - x * (28 / 9)))))))
+        )
     u = x / (1.0 + x)
     return log1p - u * (1.0 + 0.5 * u)
 
@@ -210,7 +212,9 @@ def halo(kind, coordinates, row, galaxy, ratio, ml_disk, ml_bulge, constants):
         p0 = 10.0 ** row[EXTRA]
     elif kind == DC14:
         stars = (ml_disk * galaxy[L_DISK] + ml_bulge * galaxy[L_BULGE]) * 1e9 * ratio * ratio
-        m200 = first * first * first / (10.0 * constants.g * constants.h0) if coordinates == VIRIAL else 10.0 ** row[EXTRA]
+        m200 = (
+            first * first * first / (10.0 * constants.g * constants.h0) if coordinates == VIRIAL else 10.0 ** row[EXTRA]
+        )
         p0, p1, p2 = dc14_shape(math.log10(stars / m200))
 
     parent = NFW if kind == CORENFW else kind

@@ -91,9 +91,7 @@ def galaxies(*points, seed=1):
         ]
     )
     first = np.concatenate([[0], np.cumsum(points)]).astype(np.int64)
-    return Curves(
-        first, r, v_gas * abs(v_gas), v_disk**2, v_bulge**2, v_obs, 1 / rng.uniform(2, 9, total), galaxy
-    )
+    return Curves(first, r, v_gas * abs(v_gas), v_disk**2, v_bulge**2, v_obs, 1 / rng.uniform(2, 9, total), galaxy)
 
 
 def parameters(kind, coordinates, curves, objects, rows, seed=2):
@@ -206,9 +204,7 @@ def reference(kind, coordinates, theta, objects, curves, constants):
 
 def assert_close(found, expected, curves, objects):
     """Hold chi-squares to what velocities that agree to `EPSILON` allow."""
-    signal = [
-        np.sum((curves.v_obs * curves.weight)[curves.first[o] : curves.first[o + 1]] ** 2) for o in objects
-    ]
+    signal = [np.sum((curves.v_obs * curves.weight)[curves.first[o] : curves.first[o + 1]] ** 2) for o in objects]
     norm, scatter = np.sqrt(signal)[:, None], np.sqrt(expected)
     allowed = 2 * EPSILON * (norm + scatter) * scatter + (EPSILON * (norm + scatter)) ** 2
     assert np.all(np.abs(found - expected) <= allowed)
@@ -274,9 +270,7 @@ def test_a_row_alone_has_the_bits_of_the_row_in_its_batch(chi2, rows):
 
 @every_kind
 def test_neither_order_nor_company_of_objects_changes_a_bit(chi2, kind):
-    kind, coordinates, theta, objects, curves, constants = case(
-        kind, DENSITY, points=(5, 4, 13, 1, 8), rows=2
-    )
+    kind, coordinates, theta, objects, curves, constants = case(kind, DENSITY, points=(5, 4, 13, 1, 8), rows=2)
     together = chi2(kind, coordinates, theta, objects, curves, constants)
     order = np.array([3, 0, 4, 4, 1])
     shuffled = chi2(kind, coordinates, theta[order], objects[order], curves, constants)
@@ -355,6 +349,4 @@ def test_cuda_arrays_stay_on_their_device():
     assert get("rotation.chi2", "auto", like=moved[0]) is runner
     found = runner(kind, coordinates, *moved, constants)
     assert device_of(found) == "cuda"
-    np.testing.assert_array_equal(
-        to_numpy(found), runner(kind, coordinates, theta, objects, curves, constants)
-    )
+    np.testing.assert_array_equal(to_numpy(found), runner(kind, coordinates, theta, objects, curves, constants))

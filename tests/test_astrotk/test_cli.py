@@ -106,9 +106,7 @@ def test_what_the_user_can_mend_is_one_line(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), OSError("strange")])
-def test_a_fault_of_ours_is_not_hidden(
-    error: Exception, raising: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_ours_is_not_hidden(error: Exception, raising: object, monkeypatch: pytest.MonkeyPatch) -> None:
     raising(error)
     monkeypatch.setattr(sys, "argv", ["astrotk", "fetch"])
     with pytest.raises(type(error), match=str(error)):
@@ -137,9 +135,7 @@ def test_ctrl_c_in_a_long_step(tmp_path: Path) -> None:
         "sys.argv = ['astrotk', 'fetch']\n"
         "main.main()\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         while not (tmp_path / "started").exists():
             assert process.poll() is None
             time.sleep(0.02)
@@ -234,10 +230,7 @@ def test_doctor_says_what_is_there_in_words(no_cache: Path, monkeypatch: pytest.
     assert "reason no driver on this machine" in lines
     assert "data set sparc absent" in lines
     assert f"cache of downloads {no_cache / 'cache'}" in lines
-    assert (
-        f"data folder {no_cache / 'data'} (not there; only tests on real data need it (ASTROTK_DATA))"
-        in lines
-    )
+    assert f"data folder {no_cache / 'data'} (not there; only tests on real data need it (ASTROTK_DATA))" in lines
 
 
 def test_doctor_in_json(no_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,9 +65,7 @@ def plate(alt="A line from the lower left to the upper right."):
 def result(kind="darkexp", name="NGC 1"):
     galaxies = Table({"name": [name, "b"], "mass": [1.5e11, np.nan], "ok": [True, False]})
     galaxies["mass"].unit = "solMass"
-    rejected = Table(
-        {"name": ["UGC 9"], "where": ["row 3"], "reason": ["expected a positive error, found -1"]}
-    )
+    rejected = Table({"name": ["UGC 9"], "where": ["row 3"], "reason": ["expected a positive error, found -1"]})
     provenance = Provenance(
         seed=7,
         inputs={"a.dat": "ab" * 32},

@@ -42,9 +42,7 @@ def test_a_file_that_hides_a_sibling_is_named(tmp_path: Path, name: str, kind: s
 
 @pytest.mark.parametrize("spec", [None, ModuleSpec("gpu", None, is_package=True)])
 def test_a_sibling_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, spec: object) -> None:
-    monkeypatch.setattr(
-        _siblings, "find_spec", lambda name: spec if name == "gpu" else importlib.util.find_spec(name)
-    )
+    monkeypatch.setattr(_siblings, "find_spec", lambda name: spec if name == "gpu" else importlib.util.find_spec(name))
     assert _siblings.shadowed() == {"gpu": (HOME / "gpu" / "__init__.py", "nothing")}
     with pytest.raises(ImportError, match="but Python finds nothing") as error:
         _siblings.check_siblings()

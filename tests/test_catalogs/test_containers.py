@@ -252,9 +252,7 @@ def test_a_pickle_of_python_2(path: Path) -> None:
     path.write_bytes(
         b"\x80\x02}q\x01U\x01vq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85q\x05"
         b"U\x01bq\x06\x87q\x07Rq\x08(K\x01K\x02\x85q\x09cnumpy\ndtype\nq\x0aU\x02f8q\x0bK\x00K\x01\x87q\x0cRq\x0d"
-        b"(K\x03U\x01<q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0fb\x89U\x10"
-        + raw
-        + b"q\x10tq\x11bs."
+        b"(K\x03U\x01<q\x0eNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x0fb\x89U\x10" + raw + b"q\x10tq\x11bs."
     )
     assert_same(read_pickle(path), {"v": np.array([1.5, -2.0])})
 

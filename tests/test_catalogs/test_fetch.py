@@ -220,9 +220,7 @@ def test_a_server_that_always_ends_early(target: Path, server: ThreadingHTTPServ
 
 
 @pytest.mark.parametrize("manners", ["good", "no length"])
-def test_a_file_that_is_shorter_than_registered(
-    target: Path, server: ThreadingHTTPServer, manners: str
-) -> None:
+def test_a_file_that_is_shorter_than_registered(target: Path, server: ThreadingHTTPServer, manners: str) -> None:
     server.content, server.manners = CONTENT[:-1], manners
     assert f"has {len(CONTENT) - 1} bytes, {len(CONTENT)} are registered" in failing(target)
     assert leftovers(target) == []

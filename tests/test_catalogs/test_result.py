@@ -88,9 +88,7 @@ def test_tables_survive(tmp_path_factory, kind):
 
 
 def some_table():
-    table = Table(
-        {"name": ["NGC 1", ""], "v": [1.0, np.nan] * (u.km / u.s), "vector": [[1.0, 2.0], [3.0, 4.0]]}
-    )
+    table = Table({"name": ["NGC 1", ""], "v": [1.0, np.nan] * (u.km / u.s), "vector": [[1.0, 2.0], [3.0, 4.0]]})
     table["v"].description = "speed"
     table["n"] = MaskedColumn([1, 2], mask=[True, False])
     table.meta["note"] = "hello"
@@ -112,9 +110,7 @@ def test_hdf5_holds_all_of_it(tmp_path):
     assert list(again.tables) == ["fits/all", "rejected"]
     assert_same(again.tables["fits/all"], some_table())
     assert again.tables["fits/all"].meta == {"note": "hello"}
-    assert [tuple(row) for row in again.tables["rejected"]] == [
-        ("x", "row 3", "expected a number, found 'é'")
-    ]
+    assert [tuple(row) for row in again.tables["rejected"]] == [("x", "row 3", "expected a number, found 'é'")]
     assert set(again.arrays) == set(drawn)
     for name, array in drawn.items():
         np.testing.assert_array_equal(again.arrays[name], array)

@@ -157,9 +157,7 @@ def test_names_are_found_by_map_name_and_alias(tmp_path):
     path = text(tmp_path, "NAME,Speed,v,other\na,1,2,3\n")
     assert read_table(path, SPECS).columns["speed"] == [1.0]
     assert read_table(path, SPECS, column_map={"speed": "other"}).columns["speed"] == [3.0]
-    with pytest.raises(
-        CatalogFormatError, match=r"a column 'gone', found only NAME, Speed, v, other; .*column_map"
-    ):
+    with pytest.raises(CatalogFormatError, match=r"a column 'gone', found only NAME, Speed, v, other; .*column_map"):
         read_table(path, SPECS, column_map={"error": "gone"})
     with pytest.raises(ParameterError, match="found 'colour'"):
         read_table(path, SPECS, column_map={"colour": "v"})
@@ -236,9 +234,7 @@ def test_small_files_that_claim_much(tmp_path):
 
 @pytest.mark.parametrize("href", ['STREAM href="file:///etc/hostname"', "STREAM\n hr&#101;f='file:///x'"])
 def test_votables_that_name_other_files_are_refused(tmp_path, href):
-    content = (
-        f"<VOTABLE><RESOURCE><TABLE><DATA><BINARY><{href}/></BINARY></DATA></TABLE></RESOURCE></VOTABLE>"
-    )
+    content = f"<VOTABLE><RESOURCE><TABLE><DATA><BINARY><{href}/></BINARY></DATA></TABLE></RESOURCE></VOTABLE>"
     with pytest.raises(CatalogFileError, match="other files"):
         read_table(text(tmp_path, content, "a.vot"), SPECS)
     with pytest.raises(CatalogFileError, match="other files"):
@@ -283,9 +279,7 @@ def test_chunks_are_the_table_cut(tmp_path, kind, rows):
 
 @settings(max_examples=30)
 @given(
-    lines=st.lists(
-        st.sampled_from(["a,1", "b,-1", "c", "d,2,3", "", '"e\nf",4', "g,h"]), min_size=1, max_size=40
-    ),
+    lines=st.lists(st.sampled_from(["a,1", "b,-1", "c", "d,2,3", "", '"e\nf",4', "g,h"]), min_size=1, max_size=40),
     rows=st.integers(1, 12),
 )
 def test_every_line_of_csv_is_either_kept_or_rejected(tmp_path_factory, lines, rows):

@@ -49,15 +49,11 @@ def test_every_kernel_with_a_cuda_runner_is_in_the_report_and_has_limits():
     assert set(compile_report.KERNELS) == set(limits()) == with_cuda
 
 
-@pytest.mark.parametrize(
-    ("arguments", "registers", "code"), [([], 999, 0), (["--check"], 40, 0), (["--check"], 41, 1)]
-)
+@pytest.mark.parametrize(("arguments", "registers", "code"), [([], 999, 0), (["--check"], 40, 0), (["--check"], 41, 1)])
 def test_check_decides_the_exit_status(monkeypatch, arguments, registers, code):
     monkeypatch.setattr(_cuda, "compiler_status", lambda: (True, ""))
     monkeypatch.setattr(compile_report, "measure", lambda: iter([replace(USAGE, registers=registers)]))
-    monkeypatch.setattr(
-        compile_report, "limits", lambda: {"family.kernel": {"variant": {"registers": 40, "spill": 8}}}
-    )
+    monkeypatch.setattr(compile_report, "limits", lambda: {"family.kernel": {"variant": {"registers": 40, "spill": 8}}})
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == code
     assert re.search(rf"family\.kernel +variant +sm_90 +{registers}\b", result.stdout)

@@ -52,9 +52,7 @@ def test_an_available_device_is_used(monkeypatch):
 
 
 def test_unknown_backends_are_named_with_the_choices():
-    with pytest.raises(
-        BackendUnavailable, match=r"rotation\.chi2 has no backend 'metal': .* auto, cpu, cuda"
-    ):
+    with pytest.raises(BackendUnavailable, match=r"rotation\.chi2 has no backend 'metal': .* auto, cpu, cuda"):
         get("rotation.chi2", "metal")
 
 

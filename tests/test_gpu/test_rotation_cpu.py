@@ -29,11 +29,7 @@ def test_log1p_lanes(log_x):
 def test_log1p_lanes_at_the_edges_of_its_reduction():
     # Powers of two times sqrt(1/2) are where the exponent steps.
     x = np.concatenate(
-        [
-            np.nextafter(s * np.sqrt(0.5) * 2.0 ** np.arange(1, 60), t) - 1
-            for s in (1, 1 + 1e-12)
-            for t in (0, np.inf)
-        ]
+        [np.nextafter(s * np.sqrt(0.5) * 2.0 ** np.arange(1, 60), t) - 1 for s in (1, 1 + 1e-12) for t in (0, np.inf)]
     )
     np.testing.assert_allclose(log1p(x), np.log1p(x), rtol=1e-15)
     assert log1p(np.zeros(1))[0] == 0.0

@@ -58,9 +58,7 @@ def integrated(kind, x, shape=()):
 
     edges = math.log(x) - np.arange(41)
     negligible = 1e-14 * max(map(shell, edges))
-    return math.fsum(
-        quad(shell, low, high, epsabs=negligible, epsrel=1e-12)[0] for high, low in pairwise(edges)
-    )
+    return math.fsum(quad(shell, low, high, epsabs=negligible, epsrel=1e-12)[0] for high, low in pairwise(edges))
 
 
 def mass(kind, x, shape=()):

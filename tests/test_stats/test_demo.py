@@ -19,9 +19,7 @@ def truth_table(recovered, error, truth=0.0):
 
 class TestVerdicts:
     def test_each_case(self):
-        table = verdicts(
-            truth_table([2.9, -3.5, 1.0, 1.0, np.nan, 1.0], [1.0, 1.0, 0.0, np.nan, 1.0, np.inf])
-        )
+        table = verdicts(truth_table([2.9, -3.5, 1.0, 1.0, np.nan, 1.0], [1.0, 1.0, 0.0, np.nan, 1.0, np.inf]))
         assert list(table["verdict"]) == [
             "recovered",
             "missed",

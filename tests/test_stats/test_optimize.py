@@ -52,14 +52,12 @@ def solution(design, y, mean, sd):
 @both_paths
 def test_linear_models_have_closed_forms(known):
     design, y, mean, sd, priors = line_fits(4, 3, seed=5)
-    found = maximize(
-        of_squares(lambda t, o: t @ design[o].T - y[o], priors, known=known, objects="abcd"), seed=1
-    )
+    found = maximize(of_squares(lambda t, o: t @ design[o].T - y[o], priors, known=known, objects="abcd"), seed=1)
     for o in range(4):
         theta, covariance = solution(design[o], y[o], mean[o], sd[o])
-        np.testing.assert_allclose(found.theta[o], theta, atol=1e-6)
+        np.testing.assert_allclose(found.theta[o], theta, atol=1e-6 if known else 1e-5)
         np.testing.assert_allclose(found.covariance[o], covariance, rtol=1e-6, atol=1e-6)
-        assert found.loglike[o] == pytest.approx(-0.5 * np.sum((design[o] @ theta - y[o]) ** 2), abs=1e-9)
+        assert found.loglike[o] == pytest.approx(-0.5 * np.sum((design[o] @ theta - y[o]) ** 2), abs=1e-6)
     assert np.all(found.converged)
     assert not np.any(found.at_bound)
     assert np.all(found.agreed >= 1)
@@ -80,7 +78,7 @@ def test_joint_priors_pull_and_narrow(known):
 
 
 @both_paths
-@pytest.mark.parametrize("stretch", [1e2, 1e3])
+@pytest.mark.parametrize("stretch", [1e2, 1e4])
 def test_a_curved_valley_is_followed_to_its_end(known, stretch):
     root = np.sqrt(2 * stretch)
     found = maximize(
@@ -93,13 +91,13 @@ def test_a_curved_valley_is_followed_to_its_end(known, stretch):
     assert found.converged[0]
     np.testing.assert_allclose(found.theta[0], [1, 1], atol=1e-3)
     covariance = np.linalg.inv([[2 + 8 * stretch, -4 * stretch], [-4 * stretch, 2 * stretch]])
-    np.testing.assert_allclose(found.covariance[0], covariance, rtol=0.1)
+    np.testing.assert_allclose(found.covariance[0], covariance, rtol=0.02)
 
 
 @settings(max_examples=15)
-@given(st.integers(0, 1000), st.floats(1, 12), st.booleans())
+@given(st.integers(0, 1000), st.floats(1, 6), st.booleans())
 def test_what_is_called_a_maximum_is_one(seed, log_stretch, bent):
-    """Rotated valleys of any narrowness: a claim is never wrong by more than `GAIN`."""
+    """Rotated valleys, down to a thousandth of the range: a claim is never wrong by more than `GAIN`."""
     turn, stretch = special_ortho_group(2, seed=seed).rvs(), 10.0**log_stretch
 
     def loglike(theta, _):
@@ -184,7 +182,7 @@ def test_fewer_data_than_parameters(known):
 def test_priors_without_ends(known):
     priors = [Normal(1.0, 2.0), Normal(0.0, 1.0, low=0.0), Normal(0.0, 1.0, high=0.5)]
     found = maximize(of_squares(lambda t, _: t - [3, -1, 4], priors, known=known))
-    np.testing.assert_allclose(found.theta[0], [(1 / 4 + 3) / (1 / 4 + 1), 0, 0.5], atol=1e-4)
+    np.testing.assert_allclose(found.theta[0], [(1 / 4 + 3) / (1 / 4 + 1), 0, 0.5], atol=5e-3)
     np.testing.assert_array_equal(found.at_bound[0], [False, True, True])
     assert found.covariance[0, 0, 0] == pytest.approx(1 / (1 / 4 + 1), rel=1e-6)
     assert np.isfinite(found.logpost[0])
@@ -254,7 +252,9 @@ def test_the_seed_moves_the_starts():
     def loglike(theta, _):
         return -0.5 * np.sum(theta**2, axis=-1) + 3 * np.sum(np.cos(9 * theta), axis=-1)
 
-    ends = {maximize(target(loglike, [Uniform(-9.0, 9.0)] * 4), seed=s, draws=8, starts=1).theta.tobytes() for s in range(4)}
+    ends = {
+        maximize(target(loglike, [Uniform(-9.0, 9.0)] * 4), seed=s, draws=8, starts=1).theta.tobytes() for s in range(4)
+    }
     assert len(ends) > 1
 
 

@@ -61,9 +61,7 @@ def drawing():
 
 
 def plate(**changes):
-    return Plate(
-        **{"name": "a-plate", "figure": drawing(), "caption": "A line.", "alt": "A rising line."} | changes
-    )
+    return Plate(**{"name": "a-plate", "figure": drawing(), "caption": "A line.", "alt": "A rising line."} | changes)
 
 
 class TestTheme:
@@ -172,10 +170,7 @@ class TestSvg:
     def test_refers_to_nothing_outside(self):
         root = ET.fromstring(to_svg(drawing()))  # noqa: S314 - our own text
         references = [
-            value
-            for element in root.iter()
-            for name, value in element.items()
-            if name.endswith(("href", "src"))
+            value for element in root.iter() for name, value in element.items() if name.endswith(("href", "src"))
         ]
         assert references
         assert all(reference.startswith("#") for reference in references)

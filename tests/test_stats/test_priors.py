@@ -74,9 +74,7 @@ def test_nothing_lies_outside_the_support(prior):
     assert np.all(np.isfinite(logpdf(prior, ends)))
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(-np.inf, np.inf), (0.5, 4.0), (4.0, 5.5), (-8.0, -7.0), (2.5, np.inf)]
-)
+@pytest.mark.parametrize(("low", "high"), [(-np.inf, np.inf), (0.5, 4.0), (4.0, 5.5), (-8.0, -7.0), (2.5, np.inf)])
 def test_draws_follow_the_cut_gaussian(low, high):
     mean, sd = 2.0, 0.8
     u = np.random.default_rng(3).uniform(size=4000)

@@ -95,9 +95,7 @@ class TestBootstrap:
         both = bootstrap(mean, x, n=300, seed=3)
         assert both.shape == (300, 2)
         for column in (0, 1):
-            np.testing.assert_allclose(
-                both[:, column], bootstrap(mean, x[:, column], n=300, seed=3), atol=1e-14
-            )
+            np.testing.assert_allclose(both[:, column], bootstrap(mean, x[:, column], n=300, seed=3), atol=1e-14)
 
     def test_a_function_of_rows_sees_the_same_draws(self):
         data = stream(0, "rows").normal(size=30)
@@ -155,9 +153,7 @@ class TestInterval:
 
     def test_covers_the_mean_of_grouped_rows(self):
         def interval(data, labels, seed):
-            return bootstrap_interval(
-                mean, data, n=400, seed=seed, groups=labels, level=0.8, method="percentile"
-            )
+            return bootstrap_interval(mean, data, n=400, seed=seed, groups=labels, level=0.8, method="percentile")
 
         assert coverage(interval, clustered, 0.0) == pytest.approx(0.8, abs=self.tolerance)
 

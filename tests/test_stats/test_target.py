@@ -43,9 +43,7 @@ def test_shapes():
 
 
 def test_the_posterior_is_the_sum_of_its_parts():
-    t = target(
-        joint=lambda theta, objects: np.stack([theta[..., 0] - theta[..., 1], 3 * theta[..., 0]], axis=-1)
-    )
+    t = target(joint=lambda theta, objects: np.stack([theta[..., 0] - theta[..., 1], 3 * theta[..., 0]], axis=-1))
     a, b, o = 0.7, 1.9, 1
     theta = np.array([[[a, b]]])
     mass = 0.5 * (1 + math.erf((CENTRES[o] + 4.0) / 2.0 / np.sqrt(2)))
