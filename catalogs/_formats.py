@@ -101,11 +101,13 @@ def hdf5_table(group: h5py.Group, rows: slice = slice(None), max_bytes: int = MA
     count
         The number of rows in the file.
     """
+    import h5py
     from astropy.table import Column, MaskedColumn, Table
 
     own, columns, counts, total = set(walk(group)), [], {}, 0
     for name in names(group):
-        if name not in own or not (shape := open_dataset(group, name).shape):
+        elsewhere = isinstance(group.get(name, getlink=True), h5py.ExternalLink)  # refused, needed or not
+        if (not elsewhere and name not in own) or not (shape := open_dataset(group, name).shape):
             continue
         values = read_dataset(group, name, kind=None, rows=rows, max_bytes=max_bytes)
         counts[name], total = shape[0], total + values.nbytes

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from os import PathLike
 from pathlib import Path
@@ -141,7 +141,8 @@ def atomic_write(path: str | PathLike[str]) -> Iterator[Path]:
             raise
         raise CatalogFileError(path, f"cannot be written: {exc.strerror or exc}") from exc
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be a file; the error above says so
+            partial.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -290,6 +290,8 @@ def _for_mrt(column: Column) -> Column:
     elif values.dtype.kind == "f":
         mask = mask | np.isnan(values)
         values = values.astype(np.str_).astype(np.float64)
+    if mask.all():  # for which astropy writes a width of two and leaves three blanks
+        values, mask = np.full(values.shape, "---"), np.zeros(values.shape, dtype=bool)
     description = " ".join((column.description or column.name).split())
     try:
         spelled = unit and unit.to_string("cds")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import astrotk
+
+if TYPE_CHECKING:
+    from click import Context
+    from sphinx.application import Sphinx
 
 project = "astrotk"
 author = "The astrotk developers"
@@ -44,3 +50,12 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,
 }
+
+
+def _plain_text(app: Sphinx, context: Context, lines: list[str]) -> None:
+    """Keep the help of a command what it is in a terminal, where an asterisk is an asterisk."""
+    lines[:] = [line.replace("*", r"\*") for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("sphinx-click-process-description", _plain_text)

@@ -27,14 +27,20 @@ GAIN = 1e-3
 SAME = 1e-2
 #: Curvature in units of the widths below which a direction is not identified: an error of ten widths.
 FLAT = 1e-2
+#: What cannot be has this -ln posterior, so that differences stay finite.
+WORST = 1e30
+#: A prior without ends is searched within so many of its standard deviations, or these quantiles.
+REACH, BEYOND = 40.0, 1e-12
 #: Share of the support within which a parameter counts as being at its end.
 EDGE = 1e-3
 #: Relative tolerance of the optimisers.
 TOLERANCE = 1e-7
+#: Relative gain below which these steps end early.
+ROUGH = 1e-3
 #: Steps from every start before the most promising are followed to their ends.
-STEPS = 12
+STEPS = 20
 #: A start that then lies further than this above the best in -ln posterior is given up.
-PROMISING = 10.0
+PROMISING = 5.0
 #: Starts that then differ by less than this share of the width are in one basin.
 SAME_END = 0.3
 #: Starts differ by this share of the support in at least one parameter.
@@ -79,36 +85,37 @@ class _Objective:
 
     def __init__(self, target: Target, o: int) -> None:
         self.target, self.o, self.objects = target, o, np.array([o])
-        self.low, self.high = (end[0] for end in target.support(self.objects))
         self.mean, self.weight = (value[0] for value in target.gauss(self.objects))
         self.informed = np.flatnonzero(self.weight > 0)
         self.known, self.trust = self.mean[self.informed], self.weight[self.informed]
+        self.low, self.high = self._ends()
         with np.errstate(divide="ignore"):
             self.width = np.minimum(self.high - self.low, 1.0 / self.weight)
-        bounded = np.isfinite(self.high - self.low)
-        self.middle = np.where(bounded, 0.5 * (self.low + self.high), 0.0)
-        self.half = np.where(bounded, 0.5 * (self.high - self.low), 1.0)
-        self.unbounded = np.flatnonzero(~bounded)
+        self.middle, self.half = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
         dim = self.low.size
         self.steps = STEP * np.concatenate([np.zeros((1, dim)), -np.diag(self.width), np.diag(self.width)])
         self.down = dim + np.arange(dim) * (dim + 1)  # where theta +- its steps stand in the flattened rows
         self.up = self.down + dim * dim
 
+    def _ends(self) -> tuple[Array, Array]:
+        """Return the support (dim,); of a prior without ends, what is not beyond belief."""
+        low, high = (end[0] for end in self.target.support(self.objects))
+        cube = np.repeat([[BEYOND], [1 - BEYOND]], low.size, axis=1)[None]
+        quantile = self.target.transform(cube, self.objects)[0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = np.where(self.weight > 0, REACH / self.weight, 0.0)
+        low = np.where(np.isfinite(low), low, np.where(self.weight > 0, self.mean - reach, quantile[0]))
+        return low, np.where(np.isfinite(high), high, np.where(self.weight > 0, self.mean + reach, quantile[1]))
+
     def to_theta(self, u: Array) -> Array:
-        theta = self.middle + self.half * np.sin(u)
-        theta[..., self.unbounded] = u[..., self.unbounded]
-        return np.asarray(theta)
+        return self.middle + self.half * np.sin(u)
 
     def to_u(self, theta: Array) -> Array:
-        u = np.arcsin(np.clip((theta - self.middle) / self.half, -0.999, 0.999))
-        u[..., self.unbounded] = theta[..., self.unbounded]
-        return np.asarray(u)
+        return np.asarray(np.arcsin(np.clip((theta - self.middle) / self.half, -0.999, 0.999)))
 
     def chain(self, u: Array) -> Array:
         """Return d theta / d u."""
-        chain = self.half * np.cos(u)
-        chain[..., self.unbounded] = 1.0
-        return np.asarray(chain)
+        return self.half * np.cos(u)
 
     def ignorance(self) -> Array:
         """Return the widths (dim,) by which starts are told apart: infinite where the prior is informative."""
@@ -142,10 +149,12 @@ class _Objective:
         return values[:, 0], np.asarray((values[:, 1 + dim :] - values[:, 1 : 1 + dim]) / distance[..., None])
 
     def loss(self, theta: Array) -> Array:
-        """Return -ln posterior of rows inside the support, (row,), up to a constant."""
+        """Return -ln posterior of rows inside the support, (row,), up to a constant; `WORST` for what cannot be."""
         if self.target.residuals is None:
-            return np.asarray(-self.target.logpost(theta[None], self.objects)[0])
-        return np.asarray(0.5 * np.sum(self.residuals(theta) ** 2, axis=1))
+            loss = -self.target.logpost(theta[None], self.objects)[0]
+        else:
+            loss = 0.5 * np.sum(self.residuals(theta) ** 2, axis=1)
+        return np.where(loss < WORST, loss, WORST)
 
     def slope(self, theta: Array) -> Array:
         """Return d loss / d theta at one point, (dim,)."""
@@ -163,6 +172,10 @@ class _InU:
 
     def values(self, u: Array) -> Array:
         values, jacobian = self.objective.linearize(self.objective.to_theta(u)[None])
+        if values.shape[1] < u.size:  # MINPACK wants as many terms as parameters
+            values, jacobian = (
+                np.concatenate([x, np.zeros((*x.shape[:-1], u.size))], axis=-1) for x in (values, jacobian)
+            )
         self.at, self.jacobian = u.copy(), jacobian[0]
         return np.asarray(values[0])
 
@@ -188,13 +201,17 @@ def _descend(objective: _Objective, starts: Array) -> Array:
     eye = np.eye(u.shape[1])
     for _ in range(STEPS):
         normal = jacobian @ jacobian.transpose(0, 2, 1)
-        diagonal = np.diagonal(normal, axis1=1, axis2=2) + 1e-12
+        diagonal = np.diagonal(normal, axis1=1, axis2=2)
+        diagonal = diagonal + 1e-9 * (1.0 + diagonal.max(axis=1, keepdims=True))
         slope = jacobian @ values[..., None]
         trial = u - np.linalg.solve(normal + (damping * diagonal)[..., None] * eye, slope)[..., 0]
         new_values, new_jacobian = linearize(trial)
-        better = np.sum(new_values**2, axis=1) < np.sum(values**2, axis=1)
-        damping = np.where(better[:, None], damping / 8, damping * 6)
+        old, new = np.sum(values**2, axis=1), np.sum(new_values**2, axis=1)
+        better = new < old
+        damping = np.where(better[:, None], np.maximum(damping / 8, 1e-7), damping * 6)
         u[better], values[better], jacobian[better] = trial[better], new_values[better], new_jacobian[better]
+        if np.all((old - new < ROUGH * old)[better]) and np.all(damping[~better] > 1.0):
+            break
     return objective.to_theta(u)
 
 
@@ -243,16 +260,22 @@ def _curvature(objective: _Objective, theta: Array) -> tuple[Array, Array]:
         residuals, jacobian = (value[0] for value in objective.linearize(theta[None]))
         return jacobian @ residuals, jacobian @ jacobian.T
     step = 1e-3 * objective.width
-    rows = np.clip(theta + np.concatenate([-np.diag(step), np.diag(step)]), objective.low, objective.high)
-    slopes = np.array([objective.slope(row) for row in rows])
-    distance = np.diag(rows[theta.size :] - rows[: theta.size])
-    curvature = (slopes[theta.size :] - slopes[: theta.size]) / distance[:, None]
+    for _ in range(2):  # then steps of a tenth of the error bar that the first pass finds
+        rows = np.clip(theta + np.concatenate([-np.diag(step), np.diag(step)]), objective.low, objective.high)
+        slopes = np.array([objective.slope(row) for row in rows])
+        distance = np.diag(rows[theta.size :] - rows[: theta.size])
+        curvature = (slopes[theta.size :] - slopes[: theta.size]) / distance[:, None]
+        bar = 1.0 / np.sqrt(np.maximum(np.diag(curvature), 1e-12 / objective.width**2))
+        step = np.clip(0.1 * bar, 10 * STEP * objective.width, 1e-2 * objective.width)
     return objective.slope(theta), 0.5 * (curvature + curvature.T)
 
 
 def _judge(objective: _Objective, theta: Array) -> tuple[bool, npt.NDArray[np.bool_], Array]:
     """Tell whether theta is a maximum, which parameters are at a bound, and the covariance of the others."""
     slope, curvature = _curvature(objective, theta)
+    covariance = np.full(curvature.shape, np.nan)
+    if objective.loss(theta[None])[0] >= WORST or not np.all(np.isfinite(curvature)):
+        return False, np.zeros(theta.size, dtype=bool), covariance
     edge = EDGE * objective.width
     at_bound = ((theta - objective.low < edge) & (slope > 0)) | ((objective.high - theta < edge) & (slope < 0))
     free = np.flatnonzero(~at_bound)
@@ -268,7 +291,6 @@ def _judge(objective: _Objective, theta: Array) -> tuple[bool, npt.NDArray[np.bo
         step[free] = -width * (vector[:, steep] @ (along[steep] / value[steep]))
         converged = _gain_in_fact(objective, theta, step) < GAIN
 
-    covariance = np.full(curvature.shape, np.nan)
     known = np.all(np.abs(vector[:, ~steep]) < 1e-3, axis=1)
     inverse = (vector[:, steep] / value[steep]) @ vector[:, steep].T * np.outer(width, width)
     covariance[np.ix_(free[known], free[known])] = inverse[np.ix_(known, known)]
@@ -299,7 +321,7 @@ def _promising(objective: _Objective, points: Array) -> Array:
     """Return the points that could still end at the maximum, one a basin, best first."""
     losses = objective.loss(points)
     order = np.argsort(losses)
-    return _apart(points[order][losses[order] < losses.min() + PROMISING], objective.width, SAME_END, len(points))
+    return _apart(points[order][losses[order] <= losses.min() + PROMISING], objective.width, SAME_END, len(points))
 
 
 def maximize(

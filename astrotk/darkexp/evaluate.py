@@ -195,6 +195,10 @@ def _kernel_rows(
     wrong = {}
     for k in range(objects.size):
         lacking = [text for column, text in names.items() if not math.isfinite(rows[k, column])]
+        if not rows[k, formula.DISTANCE] > 0:
+            lacking.append("distance_Mpc > 0")
+        if not 0 < rows[k, formula.INCLINATION] < 180:
+            lacking.append("inclination_deg between 0 and 180")
         if not (dense[k] or virial[k]):
             lacking.insert(0, "r_s_kpc and log10_rho_s, or v200 and c200")
         if lacking:

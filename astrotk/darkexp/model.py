@@ -65,6 +65,11 @@ COLUMNS = {
 }
 
 
+def prior_of(profile: Profile, prior: str) -> str:
+    """Return the prior that a profile takes: one of your own, pISO and Burkert know no relations of LCDM."""
+    return prior if profile.kind is not None and profile.name in WITH_LCDM else "flat"
+
+
 def signed_square(v: Array) -> Array:
     """Return V|V|: gas in a hole pulls outward, and its square must stay negative."""
     return v * np.abs(v)
@@ -201,9 +206,10 @@ class RotationModel:
         if name == "ml_bulge":
             return Normal(ML_BULGE, ML_SCATTER, *ML_RANGE)
         if name == "distance_Mpc":
+            mean = np.where(np.isnan(table.distance), self.curves.distance, table.distance)
             spread = SIGMAS * table.e_distance
-            low = np.maximum(table.distance - spread, MIN_DISTANCE_RATIO * table.distance)
-            return Normal(table.distance, table.e_distance, low, table.distance + spread)
+            low = np.maximum(mean - spread, MIN_DISTANCE_RATIO * mean)
+            return Normal(mean, table.e_distance, low, mean + spread)
         if name == "inclination_deg":
             spread = SIGMAS * table.e_inclination
             low = np.maximum(table.inclination - spread, MIN_INCLINATION)
@@ -242,6 +248,9 @@ class RotationModel:
         for name, value in (self.fixed or {}).items():
             if name in (*self.halo_names, *COLUMNS):
                 rows[:, self._column(name)] = math.log10(value) if self.is_log(name) else value
+        # against an unknown inclination none can be compared: the ratio of the sines stays 1
+        unknown = np.isnan(self.curves.galaxies.inclination)
+        rows[unknown, formula.INCLINATION] = self.data.galaxy[unknown, formula.INCLINATION_0]
         return rows
 
     def rows(self, theta: Array, objects: Indices) -> Array:
@@ -428,12 +437,17 @@ def unmet(curves: RotationCurves, wanted: tuple[str, ...]) -> list[str]:
 
 def check_fixed(fixed: Mapping[str, float], profiles: list[Profile], prior: str, curves: RotationCurves) -> None:
     """Raise a `ParameterError` for a fixed parameter that no profile has, or that cannot take its value."""
-    models: list[Any] = [RotationModel(curves, profile, prior) for profile in profiles]
+    models = [RotationModel(curves, profile, prior_of(profile, prior), fixed) for profile in profiles]
     known = sorted({name for model in models for name in (*model.halo_names, *COLUMNS)})
     for name, value in fixed.items():
         if name not in known:
             message = f"cannot fix '{name}': the parameters are {', '.join(known)}"
             raise ParameterError(message)
-        if not (math.isfinite(value) and value > 0):
+        own_shape = any(name in model.halo_names and not model.is_log(name) for model in models)
+        if not math.isfinite(value) or (value <= 0 and not own_shape):
             message = f"cannot fix {name} at {value}: expected a number above 0"
+            raise ParameterError(message)
+    for model in models:
+        if not model.free:
+            message = f"cannot fix every parameter of {model.profile.name}: leave one free, or evaluate the given values"
             raise ParameterError(message)

@@ -109,7 +109,7 @@ def _compiled_mass(kind: int, x: Array, shape: tuple[npt.ArrayLike, ...]) -> Arr
     from gpu.rotation import cpu
 
     padded = np.broadcast_arrays(x, *shape, *([0.0] * (3 - len(shape))))
-    flat = [np.ascontiguousarray(value, dtype=np.float64).ravel() for value in padded]
+    flat = [np.array(value, dtype=np.float64).ravel() for value in padded]  # a view of a broadcast is not for writing
     masses: Array = cpu.masses(kind, *flat)
     return masses.reshape(padded[0].shape)
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -64,10 +64,8 @@ def write_rotmod(folder: Path, curves, galaxies: Sequence[int]) -> None:
 def write_galaxies(path: Path, galaxies) -> None:
     """Write SPARC's galaxy table."""
     lines = ["Title: mock", "-" * 80]
-    for row in zip(*(getattr(galaxies, key) for key in ("name", "distance", "e_distance", "inclination",
-                                                         "e_inclination", "luminosity", "r_eff", "quality")),
-                   strict=True):  # fmt: skip
-        name, d, e_d, i, e_i, luminosity, r_eff, q = row
+    keys = ("name", "distance", "e_distance", "inclination", "e_inclination", "luminosity", "r_eff", "quality")
+    for name, d, e_d, i, e_i, luminosity, r_eff, q in zip(*(getattr(galaxies, key) for key in keys), strict=True):
         lines.append(f"{name} 9 {d} {e_d} 1 {i} {e_i} {luminosity} 0.1 {r_eff} 1 1 1 1 1 1 1 {int(q)} Me00")
     path.write_text("\n".join([*lines, ""]), "utf-8")
 
@@ -203,7 +201,7 @@ def test_good_and_bad_files_together(mock, tmp_path: Path) -> None:
     assert rejected["reason"][0].startswith("expected UTF-8 text, found")
     catalogue = read_result_table(out / "catalogue.ecsv")[0]
     assert (catalogue["ml_disk"].tolist(), catalogue["n_free"].tolist()) == ([0.5], [2])
-    assert (out / "rotation_curve_mock-01.png").exists() or list(out.glob("*mock-01*.png"))
+    assert [path.name for path in out.glob("*mock-01*")] == ["rotation_curve_mock-01.png"]
     # without a galaxy table distance and inclination cannot be free
     assert run.stderr.startswith("astrotk: warning: for 1 of 1 galaxies no table gives the errors of distance")
     assert run.stderr.count("\n") == 1
@@ -265,10 +263,10 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_nothing_good_is_one_line_and_exit_2(tmp_path: Path, case: str) -> None:
     name, content, expected = BAD[case]
-    path = tmp_path / "data" / (name or "")
-    path.parent.mkdir(exist_ok=True)
-    path.mkdir() if name is None and not path.exists() else None
+    path = tmp_path / "data"
+    path.mkdir()
     if name is not None:
+        path /= name
         path.write_bytes(content)
     for command in (("fit", path, "--out", tmp_path / "fits"), ("evaluate", path, "--data", path)):
         line = error_of(astrotk(*command))
@@ -329,7 +327,6 @@ def test_help_mentions_every_option_and_fits_the_terminal(
     command, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: (columns, 24))
     run = astrotk(command.name, "--help")
     assert run.code == 0
     assert "Examples:\n    astrotk darkexp " in run.stdout
@@ -341,15 +338,13 @@ def test_help_mentions_every_option_and_fits_the_terminal(
 
 
 def test_the_process_itself(data: Path, tmp_path: Path) -> None:
-    run: Callable[..., subprocess.CompletedProcess[str]] = lambda *arguments: subprocess.run(  # noqa: E731
-        [sys.executable, "-m", "astrotk", "darkexp", *map(str, arguments)],
-        capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path,
-    )  # fmt: skip
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "astrotk", "darkexp", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
+
     good = run("fit", data / "mock-02_rotmod.dat", "--profiles", "NFW", "--figures", "none")
     assert (good.returncode, good.stderr) == (0, "")
     assert (tmp_path / "darkexp-fit" / "catalogue.ecsv").is_file()
     bad = run("fit", "gone")
-    assert (bad.returncode, bad.stdout, bad.stderr) == (
-        *(2, ""),
-        "astrotk: error: gone: there is no such file or folder\n",
-    )
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr == "astrotk: error: gone: there is no such file or folder\n"

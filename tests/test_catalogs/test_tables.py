@@ -357,3 +357,13 @@ def test_ten_million_rows_in_a_tenth_of_their_memory(tmp_path):
         turns, rest = divmod(n, 7 + at)
         assert total == turns * sum(range(7 + at)) + sum(range(rest))
     assert grown < 200_000, f"{grown} kB"
+
+
+def test_an_external_link_in_an_optional_column_is_refused_too(tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["b"] = np.arange(3.0)
+    with h5py.File(tmp_path / "table.h5", "w") as file:
+        file["a"] = np.arange(3.0)
+        file["b"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "b")
+    with pytest.raises(CatalogFileError, match="link to another file"):
+        read_table(tmp_path / "table.h5", [Column("a"), Column("b", required=False)])

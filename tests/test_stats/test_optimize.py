@@ -130,11 +130,21 @@ def test_a_maximum_at_a_bound_is_flagged_and_the_others_errors_are_as_if_it_were
     found = maximize(of_squares(residuals, [Uniform(-2.0, 2.0), *[Uniform(-9.0, 9.0)] * 2], known=known))
     np.testing.assert_array_equal(found.at_bound[0], [True, False, False])
     assert found.converged[0]
+    assert np.isfinite(found.logpost[0])
     np.testing.assert_allclose(found.theta[0], side * np.array([2, 2, -2]), atol=2e-2)
     assert np.all(np.isnan(found.covariance[0, 0]))
     assert np.all(np.isnan(found.covariance[0, :, 0]))
     jacobian = np.array([[1 / 0.4, 0.0], [1 / 0.3, 1 / 0.3]])
     np.testing.assert_allclose(found.covariance[0, 1:, 1:], np.linalg.inv(jacobian.T @ jacobian), rtol=1e-5)
+
+
+@settings(max_examples=30)
+@given(st.floats(-10, 10), st.floats(0.1, 10), st.booleans())
+def test_the_maximum_never_leaves_the_support_by_rounding(low, width, known):
+    prior = Uniform(low, low + width)
+    found = maximize(of_squares(lambda t, _: (t - low - 3 * width) / width, [prior], known=known), draws=16)
+    assert found.at_bound[0, 0]
+    assert np.isfinite(found.logpost[0])
 
 
 @both_paths
