@@ -38,7 +38,7 @@ TOLERANCE = 1e-7
 #: Relative gain below which these steps end early.
 ROUGH = 1e-3
 #: Steps from every start before the most promising are followed to their ends.
-STEPS = 20
+STEPS = 14
 #: A start that then lies further than this above the best in -ln posterior is given up.
 PROMISING = 5.0
 #: Starts that then differ by less than this share of the width are in one basin.
@@ -100,12 +100,17 @@ class _Objective:
     def _ends(self) -> tuple[Array, Array]:
         """Return the support (dim,); of a prior without ends, what is not beyond belief."""
         low, high = (end[0] for end in self.target.support(self.objects))
+        if np.all(np.isfinite(high - low)):
+            return low, high
         cube = np.repeat([[BEYOND], [1 - BEYOND]], low.size, axis=1)[None]
-        quantile = self.target.transform(cube, self.objects)[0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = np.where(self.weight > 0, REACH / self.weight, 0.0)
-        low = np.where(np.isfinite(low), low, np.where(self.weight > 0, self.mean - reach, quantile[0]))
-        return low, np.where(np.isfinite(high), high, np.where(self.weight > 0, self.mean + reach, quantile[1]))
+        first, last = self.target.transform(cube, self.objects)[0]
+        with np.errstate(divide="ignore"):
+            reach = REACH / self.weight
+        first, last = (
+            np.where(self.weight > 0, self.mean - reach, first),
+            np.where(self.weight > 0, self.mean + reach, last),
+        )
+        return np.where(np.isfinite(low), low, first), np.where(np.isfinite(high), high, last)
 
     def to_theta(self, u: Array) -> Array:
         return self.middle + self.half * np.sin(u)
@@ -198,6 +203,7 @@ def _descend(objective: _Objective, starts: Array) -> Array:
         return values, jacobian * objective.chain(u)[..., None]
 
     values, jacobian = linearize(u)
+    old = np.einsum("pt,pt->p", values, values)
     eye = np.eye(u.shape[1])
     for _ in range(STEPS):
         normal = jacobian @ jacobian.transpose(0, 2, 1)
@@ -206,11 +212,13 @@ def _descend(objective: _Objective, starts: Array) -> Array:
         slope = jacobian @ values[..., None]
         trial = u - np.linalg.solve(normal + (damping * diagonal)[..., None] * eye, slope)[..., 0]
         new_values, new_jacobian = linearize(trial)
-        old, new = np.sum(values**2, axis=1), np.sum(new_values**2, axis=1)
+        new = np.einsum("pt,pt->p", new_values, new_values)
         better = new < old
         damping = np.where(better[:, None], np.maximum(damping / 8, 1e-7), damping * 6)
+        settled = np.where(better, old - new < ROUGH * old, damping[:, 0] > 1.0)
         u[better], values[better], jacobian[better] = trial[better], new_values[better], new_jacobian[better]
-        if np.all((old - new < ROUGH * old)[better]) and np.all(damping[~better] > 1.0):
+        old[better] = new[better]
+        if settled.all():
             break
     return objective.to_theta(u)
 
@@ -308,13 +316,14 @@ def _gain_in_fact(objective: _Objective, theta: Array, step: Array) -> float:
 
 def _apart(candidates: Array, width: Array, distance: float, wanted: int) -> Array:
     """Take from candidates, best first, those that lie apart from the ones taken before."""
-    chosen = candidates[:1]
-    for row in candidates[1:]:
-        if chosen.shape[0] == wanted:
+    chosen, far = [0], np.ones(len(candidates), dtype=bool)
+    while len(chosen) < wanted:
+        far &= np.max(np.abs(candidates - candidates[chosen[-1]]) / width, axis=1) > distance
+        following = int(np.argmax(far))
+        if not far[following]:
             break
-        if np.all(np.max(np.abs(chosen - row) / width, axis=1) > distance):
-            chosen = np.vstack([chosen, row])
-    return chosen
+        chosen.append(following)
+    return candidates[chosen]
 
 
 def _promising(objective: _Objective, points: Array) -> Array:

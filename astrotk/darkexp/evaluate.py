@@ -74,7 +74,7 @@ def evaluate(parameters: TableData, curves: RotationCurves, *, backend: str = "a
     -------
     Result
         Kind "darkexp"; table ``evaluation``, a row for each row of the input in its order: the input, and
-        ``n_points, n_free, chi2, chi2_red``. Rows that cannot be computed have NaN there and stand in ``rejected``.
+        ``n_points, n_free, chi2, chi2_red``. Rows that cannot be computed have a chi2 of NaN and stand in ``rejected``.
     """
     rows = len(parameters)
     unknown = np.full(rows, np.nan)
@@ -112,6 +112,7 @@ def evaluate(parameters: TableData, curves: RotationCurves, *, backend: str = "a
     n_free = np.where(np.isnan(given["n_free"]), n_free, given["n_free"])
     for i in usable:
         if i not in reasons and not math.isfinite(chi2[i]):
+            chi2[i] = math.nan
             reasons[int(i)] = "expected parameters that give a finite chi-square, found none"
 
     added = Table(

@@ -109,7 +109,7 @@ def observe(
         Made by `disks`, or real galaxies, whose radii, errors and baryons are then kept; all with the same free
         parameters.
     profile
-        The halo; coreNFW by its parent, and without a free shape.
+        The halo; coreNFW by its parent. A free shape is drawn from its prior.
     log_m200
         (galaxies,) log10 of the halo masses [Msun].
     seed
@@ -133,8 +133,10 @@ def observe(
         if model.coordinates == formula.VIRIAL:
             theta[o, :2] = np.log10([v200, c200])
         else:
-            v_s = v200 * np.sqrt(c200 * float(profile.h(1.0)) / float(profile.h(c200)))
-            theta[o, :2] = np.log10([v200 / (10 * H0) / c200, v_s])
+            theta[o, :2] = np.log10(v200 / (10 * H0) / c200), 0.0
+            scales, shape = model.halos(model.rows(theta[o][None, None], objects[[o]])[0], objects[[o]])
+            per_v_s = np.sqrt(scales[0, 1] * profile.h(c200, *shape[0]) / c200)
+            theta[o, 1] = np.log10(v200 / per_v_s)
         noise[template.points(int(o))] = rng.normal(size=template.n_points[o])
     model_v = np.concatenate([model.components(theta[o], int(o))["total"] for o in objects])
     truth = Table({"galaxy": template.name, **model.describe(theta, objects)})

@@ -449,5 +449,7 @@ def check_fixed(fixed: Mapping[str, float], profiles: list[Profile], prior: str,
             raise ParameterError(message)
     for model in models:
         if not model.free:
-            message = f"cannot fix every parameter of {model.profile.name}: leave one free, or evaluate the given values"
+            message = (
+                f"cannot fix every parameter of {model.profile.name}: leave one free, or evaluate the values"
+            )
             raise ParameterError(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,10 +34,11 @@ def test_a_disk_is_its_hankel_transform(y):
     mass, scale = 1e10, 2.0
     r = y * scale
     nodes = np.arange(400) * math.pi / r
-    pieces = [
-        quad(lambda k: k * jv(1, k * r) / (1 + (k * scale) ** 2) ** 1.5, a, b)[0]
-        for a, b in zip(nodes, nodes[1:], strict=False)
-    ]
+
+    def integrand(k):
+        return k * jv(1, k * r) / (1 + (k * scale) ** 2) ** 1.5
+
+    pieces = [quad(integrand, *ends)[0] for ends in pairwise(nodes)]
     total = np.cumsum(pieces)
     for _ in range(12):  # the sum alternates: means of neighbours converge at once
         total = 0.5 * (total[1:] + total[:-1])
@@ -74,7 +76,7 @@ def test_disks_are_complete_and_belong_to_their_halos():
 def test_each_galaxy_has_a_stream_of_its_own():
     few, log_few = disks(2, seed=7)
     many, log_many = disks(3, seed=7)
-    other, log_other = disks(2, seed=8)
+    _, log_other = disks(2, seed=8)
     np.testing.assert_array_equal(many.r[many.first[0] : many.first[2]], few.r)
     np.testing.assert_array_equal(log_many[:2], log_few)
     assert not np.any(log_few == log_other)
@@ -150,7 +152,7 @@ def test_without_noise_the_truth_is_recovered():
     )
     for name in ("NFW", "Burkert", "pISO"):
         curves, truth = observe(tight, PROFILES[name], log_m200, seed=9)
-        catalogue = fit_map(curves, [PROFILES[name]], fixed={}).tables["catalogue"]
+        catalogue = fit_map(curves, [PROFILES[name]]).tables["catalogue"]
         assert np.all(catalogue["converged"])
         np.testing.assert_allclose(catalogue["log10_m200"], truth["log10_m200"], atol=5e-3)
         np.testing.assert_allclose(catalogue["r_s_kpc"], truth["r_s_kpc"], rtol=1e-2)

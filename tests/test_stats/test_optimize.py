@@ -94,7 +94,7 @@ def test_a_curved_valley_is_followed_to_its_end(known, stretch):
     np.testing.assert_allclose(found.covariance[0], covariance, rtol=0.02)
 
 
-@settings(max_examples=15)
+@settings(max_examples=12)
 @given(st.integers(0, 1000), st.floats(1, 6), st.booleans())
 def test_what_is_called_a_maximum_is_one(seed, log_stretch, bent):
     """Rotated valleys, down to a thousandth of the range: a claim is never wrong by more than `GAIN`."""
@@ -104,7 +104,7 @@ def test_what_is_called_a_maximum_is_one(seed, log_stretch, bent):
         x, y = np.moveaxis(theta @ turn, -1, 0)
         return -(x**2) - stretch * (y - bent * x**2) ** 2
 
-    found = maximize(target(loglike, [Uniform(-3.0, 3.0)] * 2))
+    found = maximize(target(loglike, [Uniform(-3.0, 3.0)] * 2), draws=64, starts=2)
     assert not found.converged[0] or found.loglike[0] > -GAIN
 
 
