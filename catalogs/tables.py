@@ -263,7 +263,7 @@ def _select(
     return TableData(
         columns={name: values[good] for name, values in chosen.items()},
         source=Source(str(path), digest, tuple(rejected)),
-        extra=table[others][good] if others else table[[]],
+        extra=table[others][good] if others else type(table)(),
         row=piece.row[good],
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, optimize
 
+from catalogs.errors import ParameterError
 from stats.resampling import stream
 from stats.target import Target
 
@@ -68,7 +69,7 @@ class Maxima:
         (object,): the gain in ln posterior that a Newton step promises in the parameters that are not at a bound is
         below `GAIN`, or, where the posterior has a kink, neither that step nor one along an axis gains as much.
     agreed
-        (object,): how many starts ended within `SAME` of the best.
+        (object,): how many of the starts that were followed to their ends ended within `SAME` of the best.
     """
 
     theta: Array
@@ -106,14 +107,13 @@ class _Objective:
         first, last = self.target.transform(cube, self.objects)[0]
         with np.errstate(divide="ignore"):
             reach = REACH / self.weight
-        first, last = (
-            np.where(self.weight > 0, self.mean - reach, first),
-            np.where(self.weight > 0, self.mean + reach, last),
-        )
+        middle = np.clip(self.mean, low, high)
+        first = np.where(self.weight > 0, middle - reach, first)
+        last = np.where(self.weight > 0, middle + reach, last)
         return np.where(np.isfinite(low), low, first), np.where(np.isfinite(high), high, last)
 
     def to_theta(self, u: Array) -> Array:
-        return self.middle + self.half * np.sin(u)
+        return np.minimum(np.maximum(self.middle + self.half * np.sin(u), self.low), self.high)
 
     def to_u(self, theta: Array) -> Array:
         return np.asarray(np.arcsin(np.clip((theta - self.middle) / self.half, -0.999, 0.999)))
@@ -308,7 +308,7 @@ def _judge(objective: _Objective, theta: Array) -> tuple[bool, npt.NDArray[np.bo
 def _gain_in_fact(objective: _Objective, theta: Array, step: Array) -> float:
     """Return what is gained along a step and along the axes: at a kink the slope promises what no step keeps."""
     shares = 2.0 ** -np.arange(12)[:, None]
-    axes = np.concatenate([share * objective.width * np.eye(theta.size) for share in (1e-1, 1e-2, 1e-3, 1e-4)])
+    axes = np.concatenate([share * objective.width * np.eye(theta.size) for share in 10.0 ** -np.arange(1, 10)])
     moves = np.concatenate([shares * step, axes, -axes])
     rows = np.clip(theta + moves, objective.low, objective.high)
     return float(objective.loss(theta[None])[0] - np.min(objective.loss(rows)))
@@ -363,8 +363,16 @@ def maximize(
     -------
     Maxima
         In the order of ``target.objects``.
+
+    Raises
+    ------
+    ParameterError
+        If the target has no objects.
     """
     n, dim = len(target.objects), target.dim
+    if n == 0:
+        message = "there is nothing to maximize: the target has no objects"
+        raise ParameterError(message)
     objects = target.everything()
     cube = np.stack([stream(seed, name).uniform(size=(draws, dim)) for name in target.objects])
     theta = target.transform(cube, objects)

@@ -122,7 +122,7 @@ class Normal:
         share = np.where(side < 0, 1 - u, u)
         with np.errstate(divide="ignore"):  # the logarithm of the ends of [0, 1]
             log_below = np.logaddexp(np.log1p(-share) + log_ndtr(lower), np.log(share) + log_ndtr(upper))
-        return np.clip(mean + sd * side * ndtri_exp(log_below), low, high)
+        return np.asarray(np.clip(mean + sd * side * ndtri_exp(log_below), low, high))
 
     def support(self, objects: Indices) -> tuple[Array, Array]:
         """Return low and high, (objects,) each."""

@@ -81,10 +81,9 @@ class Target:
 
     def logpost(self, theta: Array, objects: Indices) -> Array:
         """Return log prior + log likelihood, (object, walker); -inf outside the support and where either is NaN."""
-        prior = self.logprior(theta, objects)
         with np.errstate(invalid="ignore"):
-            total = prior + self.loglike(theta, objects)
-        return np.where(np.isfinite(prior) & ~np.isnan(total), total, -np.inf)
+            total = self.logprior(theta, objects) + self.loglike(theta, objects)
+        return np.where(np.isnan(total), -np.inf, total)
 
     def transform(self, u: Array, objects: Indices) -> Array:
         """Map the unit cube to the priors, (object, walker, dim); `joint` terms are not part of it."""

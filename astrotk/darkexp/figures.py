@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,7 @@ def rotation_curve(result: Result, galaxy: str) -> Plate:
         ax.set_xlim(left=0.0)
         ax.set_xlabel("radius [kpc]", labelpad=1)
     return Plate(
-        f"rotation_curve_{galaxy}",
+        "rotation_curve_" + re.sub(r"[^\w.-]+", "_", galaxy),
         figure,
         f"{galaxy}: components of the {best} halo (left) and all profiles (right).",
         f"Rotation curve of {galaxy} with the fitted halos.",
@@ -178,7 +179,7 @@ def comparison(result: Result) -> Plate:
 def diversity(result: Result) -> Plate:
     """Draw the velocity at 2 kpc against the outermost one."""
     table = result.tables["galaxies"]
-    known = np.isfinite(table["v_2kpc"])
+    known = np.isfinite(table["v_2kpc"]) & (table["best_profile"] != "")
     figure = new_figure(width=5.6, height=4.6)
     ax = figure.subplots()
     v_max, v_2kpc = result.arrays["lcdm_v_max"], result.arrays["lcdm_v_2kpc"]

@@ -13,11 +13,11 @@ from astropy.table import MaskedColumn, Table, vstack
 from astrotk.darkexp.model import (
     H0,
     PRIORS,
-    WITH_LCDM,
     RotationModel,
     check_fixed,
     concentration_of,
     needs,
+    prior_of,
     unmet,
 )
 from astrotk.darkexp.profiles import G, Profile, profile_named
@@ -376,7 +376,7 @@ def fit_map(
     catalogue: list[Table] = []
     lines: list[Table] = []
     for profile in profiles:
-        own_prior = prior if profile.name in WITH_LCDM else "flat"
+        own_prior = prior_of(profile, prior)
         models, unable = groups(chosen, profile, own_prior, fixed, backend)
         rejected += unable
         for model, _ in models:

@@ -449,7 +449,5 @@ def check_fixed(fixed: Mapping[str, float], profiles: list[Profile], prior: str,
             raise ParameterError(message)
     for model in models:
         if not model.free:
-            message = (
-                f"cannot fix every parameter of {model.profile.name}: leave one free, or evaluate the values"
-            )
+            message = f"cannot fix every parameter of {model.profile.name}: leave one free, or evaluate the values"
             raise ParameterError(message)

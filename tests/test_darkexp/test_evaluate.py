@@ -74,6 +74,13 @@ def test_one_halo_worked_out_by_hand(make_curves, parameters):
     assert row["chi2_red"] == pytest.approx(row["chi2"] / 7)
 
 
+def test_an_inclination_has_nothing_to_be_compared_with_where_the_data_have_none(fitted, parameters):
+    curves, catalogue = fitted
+    given = catalogue[catalogue["galaxy"] == "joined 2"]
+    given["inclination_deg"] = 50.0
+    np.testing.assert_allclose(evaluated(parameters(given), curves)["evaluation"]["chi2"], given["chi2"], rtol=1e-9)
+
+
 def test_the_number_of_free_parameters_of_the_table_counts(fitted, parameters):
     curves, catalogue = fitted
     given = catalogue.copy()

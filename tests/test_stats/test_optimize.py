@@ -222,6 +222,29 @@ def test_a_cliff_is_not_confirmed_as_a_maximum_but_not_passed_either():
     assert not found.converged[0] or found.theta[0, 0] < 0.3 + 1e-4
 
 
+def test_a_kink_is_a_maximum_too():
+    """Slopes that do not vanish, in one direction not even on average."""
+
+    def loglike(theta, _):
+        x, y = np.moveaxis(theta, -1, 0)
+        return np.where(x < 0.3, 9, -1) * (x - 0.3) - 3 * np.abs(y - x)
+
+    found = maximize(target(loglike, [Uniform(-1.0, 2.0)] * 2))
+    assert found.converged[0]
+    np.testing.assert_allclose(found.theta[0], [0.3, 0.3], atol=GAIN)
+
+
+@pytest.mark.parametrize("teeth", [1, 1000])
+def test_a_slope_that_ends_in_a_jump_has_no_maximum_to_confirm(teeth):
+    """The height 1e5 is never reached: where the search gives up below it, that is no maximum."""
+
+    def loglike(theta, _):
+        return 1e5 * ((teeth * theta[..., 0]) % 1.0)
+
+    found = maximize(target(loglike, [Uniform(-1.0, 2.0)]))
+    assert not found.converged[0] or found.loglike[0] > 1e5 - GAIN
+
+
 @both_paths
 def test_no_possible_point_at_all_is_not_converged(known):
     found = maximize(of_squares(lambda t, _: np.full_like(t, np.nan), [Uniform(0.0, 1.0)], known=known))
