@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import special_ortho_group
 
+from catalogs.errors import ParameterError
 from stats.optimize import GAIN, maximize
 from stats.priors import Normal, Uniform
 from stats.target import Target
@@ -295,3 +296,15 @@ def test_progress_names_each_object_once_in_order():
     told = []
     maximize(of_squares(lambda t, _: t, [Uniform(-1.0, 2.0)], known=True, objects=["b", "a"]), progress=told.append)
     assert told == ["b", "a"]
+
+
+def test_no_object_is_an_error_of_one_line():
+    with pytest.raises(ParameterError, match="no objects"):
+        maximize(of_squares(lambda t, _: t, [Uniform(0.0, 1.0)], known=True, objects=[]))
+
+
+def test_a_half_open_prior_far_from_its_mean():
+    """The mean lies a hundred standard deviations outside the end."""
+    found = maximize(of_squares(lambda t, _: t - 5.0, [Normal(-1.0, 0.01, low=0.0)], known=True))
+    assert found.theta[0, 0] == pytest.approx(0.0, abs=1e-3)
+    assert found.at_bound[0, 0]
