@@ -41,7 +41,7 @@ MAX_LINKS = 32
 #: Each takes the library some microseconds, whether it is in the file or only claimed.
 MAX_CHUNKS = 2**18
 #: Signature, version and padding of a heap.
-HEAP = b"GCOL\1\0\0\0"
+GLOBAL_HEAP, LOCAL_HEAP = b"GCOL\1\0\0\0", b"HEAP\0\0\0\0"
 #: Files up to this size are searched for the damage that the library does not return from.
 MAX_SCAN = 2**28
 
@@ -92,7 +92,13 @@ def open_hdf5(path: str | PathLike[str]) -> Iterator[h5py.File]:
 def names(group: h5py.Group) -> list[str]:
     """List a group's members, in their order of creation where the file keeps it."""
     with foreign_errors(group.file.filename, "a readable group", group.name):
-        return [str(name) for name in group]
+        return [_spelled(group, name) for name in group]
+
+
+def _spelled(group: h5py.Group, name: str | bytes) -> str:
+    if isinstance(name, bytes):  # what h5py gives for a name that is not text
+        raise CatalogFormatError(group.file.filename, "names in UTF-8", repr(name), str(group.name))
+    return name
 
 
 def walk(group: h5py.Group) -> list[str]:
@@ -101,9 +107,9 @@ def walk(group: h5py.Group) -> list[str]:
 
     found: list[str] = []
 
-    def visit(name: str, node: object) -> None:
+    def visit(name: str | bytes, node: object) -> None:
         if isinstance(node, h5py.Dataset):
-            found.append(name)
+            found.append(_spelled(group, name))
 
     with foreign_errors(group.file.filename, "a readable group", group.name):
         group.visititems(visit)
@@ -236,23 +242,45 @@ def read_text(node: h5py.Group | h5py.Dataset, name: str, default: str | None = 
 
 
 def _check_heaps(path: str | PathLike[str]) -> None:
-    """Walk the heaps of variable-length text (GCOL) as the library will.
-
-    HDF5 2.0 steps from object to object by the size that each states, and stays for ever at a free object
-    (index 0) of size 0.
-    """
+    """Walk the heaps of a file as the library will, which in two places stays for ever where a size or a link is wrong."""
     with Path(path).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        heap = content.find(HEAP)
-        while heap >= 0:
-            at, end = heap + 16, heap + int.from_bytes(content[heap + 8 : heap + 16], "little")
-            while at + 16 <= min(end, len(content)):
-                index = int.from_bytes(content[at : at + 2], "little")
-                size = int.from_bytes(content[at + 8 : at + 16], "little")
-                step = 16 + (size + 7) // 8 * 8 if index else size
-                if not 16 <= step <= end - at:
-                    raise CatalogFormatError(path, "a sound HDF5 file", "a broken heap", f"byte {at}")
-                at += step
-            heap = content.find(HEAP, heap + 8)
+        for at in _places(content, GLOBAL_HEAP):
+            _check_global_heap(path, content, at)
+        for at in _places(content, LOCAL_HEAP):
+            _check_local_heap(path, content, at)
+
+
+def _places(content: mmap.mmap, signature: bytes) -> Iterator[int]:
+    at = content.find(signature)
+    while at >= 0:
+        yield at
+        at = content.find(signature, at + len(signature))
+
+
+def _number(content: mmap.mmap, at: int, size: int = 8) -> int:
+    return int.from_bytes(content[at : at + size], "little")
+
+
+def _check_global_heap(path: str | PathLike[str], content: mmap.mmap, heap: int) -> None:
+    """Step from text to text by the size that each states: a free one (index 0) of size 0 leads nowhere."""
+    at, end = heap + 16, heap + _number(content, heap + 8)
+    while at + 16 <= min(end, len(content)):
+        index, size = _number(content, at, 2), _number(content, at + 8)
+        step = 16 + (size + 7) // 8 * 8 if index else size
+        if not 16 <= step <= end - at:
+            raise CatalogFormatError(path, "a sound HDF5 file", "a broken heap", f"byte {at}")
+        at += step
+
+
+def _check_local_heap(path: str | PathLike[str], content: mmap.mmap, heap: int) -> None:
+    """Follow the list of free blocks among the names of a group, which may lead back to itself."""
+    size, block, data = (_number(content, heap + at) for at in (8, 16, 24))
+    seen: set[int] = set()
+    while block + 16 <= size and data + block + 16 <= len(content):
+        if block in seen:
+            raise CatalogFormatError(path, "a sound HDF5 file", "a heap whose free blocks form a ring", f"byte {heap}")
+        seen.add(block)
+        block = _number(content, data + block)
 
 
 def _follow(group: h5py.Group, name: str) -> Any:

@@ -218,3 +218,21 @@ def test_mutants_raise_only_our_family(make, tmp_path):
                 refused -= 1
             read_text(open_group(file, "g/h"), "unit")
     assert refused > 10
+
+
+def test_a_ring_of_free_blocks_is_refused_before_the_library_enters_it(make, tmp_path):
+    content = bytearray(make(fill_plain).read_bytes())
+    heap = content.find(b"HEAP\0\0\0\0")
+    data = int.from_bytes(content[heap + 24 : heap + 32], "little")
+    content[heap + 16 : heap + 24] = content[data + 24 : data + 32] = (24).to_bytes(8, "little")
+    (tmp_path / "ring.h5").write_bytes(content)
+    with pytest.raises(CatalogFormatError, match="ring"), open_hdf5(tmp_path / "ring.h5"):
+        pytest.fail("must not open")
+
+
+def test_a_name_that_is_no_text_is_refused(make):
+    path = make(lambda file: file.create_dataset(b"\xcb", data=np.arange(3.0)))
+    with open_hdf5(path) as file:
+        for listing in (names, walk):
+            with pytest.raises(CatalogFormatError, match="UTF-8"):
+                listing(file)
