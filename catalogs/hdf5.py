@@ -242,7 +242,7 @@ def read_text(node: h5py.Group | h5py.Dataset, name: str, default: str | None = 
 
 
 def _check_heaps(path: str | PathLike[str]) -> None:
-    """Walk the heaps of a file as the library will, which in two places stays for ever where a size or a link is wrong."""
+    """Walk the heaps of a file as the library will, which stays for ever where a size or a link is wrong."""
     with Path(path).open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for at in _places(content, GLOBAL_HEAP):
             _check_global_heap(path, content, at)

@@ -38,7 +38,7 @@ EDGE = 1e-3
 #: Relative tolerance of the optimisers.
 TOLERANCE = 1e-7
 #: Relative gain below which these steps end early.
-ROUGH = 1e-3
+ROUGH = 1e-2
 #: Steps from every start before the most promising are followed to their ends.
 STEPS = 20
 #: A start that then lies further than this above the best in -ln posterior is given up.

@@ -53,6 +53,8 @@ PALETTE = tuple(_series)
 
 #: The file formats of `save`, each with the metadata that would otherwise change from run to run.
 FORMATS = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {}}
+#: A fifth larger than at the usual level, in half the time.
+OPTIONS: dict[str, Any] = {"png": {"pil_kwargs": {"compress_level": 3}}}
 
 # Any, because the stubs of some versions of matplotlib want literal keys and those of others want strings.
 _STYLE: Any = {
@@ -179,7 +181,7 @@ def save(plate: Plate, folder: str | PathLike[str], formats: Sequence[str] = ("p
                 partial.write_text(to_svg(plate.figure), encoding="utf-8")
             else:
                 with mpl.rc_context({"savefig.dpi": "figure"}):
-                    plate.figure.savefig(partial, format=kind, metadata=FORMATS[kind])
+                    plate.figure.savefig(partial, format=kind, metadata=FORMATS[kind], **OPTIONS.get(kind, {}))
         written.append(path)
     return written
 

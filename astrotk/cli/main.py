@@ -15,7 +15,7 @@ __all__ = ("main",)
 #: name -> (module:attribute, one line of help), under the heading that ``--help`` shows them.
 COMMANDS = {
     "Systems": {
-        "darkexp": ("astrotk.cli.darkexp:group", "Dark-matter haloes from galaxy rotation curves."),
+        "darkexp": ("astrotk.cli.darkexp:group", "Dark-matter halos from galaxy rotation curves."),
     },
     "Tools": {
         "demo": ("astrotk.cli.demo:command", "Run every system on made-up data with known truth."),

@@ -26,7 +26,7 @@ COMPONENTS: dict[str, tuple[str, Any]] = {
     "bulge": (PALETTE[3], (0, (6, 1.5, 1, 1.5))),
 }
 LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)))
-GALLERY = 9
+GALLERY = 6
 
 
 def _line_of(i: int) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def gallery(result: Result, galaxies: int = GALLERY) -> Plate:
     rows = -(-len(shown) // columns)
     width, height = 0.75 + 3.0 * columns, 1.15 + 2.3 * rows
     figure = new_figure(width=width, height=height)
-    figure.set_layout_engine("none")  # nine panels of one shape need no solver, which costs more than drawing them
+    figure.set_layout_engine("none")  # panels of one shape need no solver, which costs more than drawing them
     edges = {"left": 0.75 / width, "right": 1 - 0.1 / width, "bottom": 0.6 / height, "top": 1 - 0.75 / height}
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw={**edges, "wspace": 0.22, "hspace": 0.42})
     for ax in axes.flat[len(shown) :]:

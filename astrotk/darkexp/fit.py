@@ -272,12 +272,12 @@ def summarize(catalogue: Table) -> Table:
 
 def _best_profiles(catalogue: Table) -> dict[str, str]:
     """Return the profile of the lowest BIC for each galaxy to which all were fitted."""
-    wanted = len(set(catalogue["profile"]))
-    best: dict[str, str] = {}
-    for group in catalogue.group_by("galaxy").groups:
-        if len(group) == wanted:
-            best[str(group["galaxy"][0])] = str(group["profile"][np.argmin(group["bic"])])
-    return best
+    names, index, counts = np.unique(catalogue["galaxy"], return_inverse=True, return_counts=True)
+    order = np.lexsort((catalogue["bic"], index))
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    best = np.asarray(catalogue["profile"])[order[first]]
+    complete = counts == len(set(catalogue["profile"]))
+    return dict(zip(names[complete].tolist(), best[complete].tolist(), strict=True))
 
 
 #: Where the diversity of rotation curves is read off [kpc]: Oman et al. 2015, MNRAS 452, 3650.

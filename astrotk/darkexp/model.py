@@ -109,7 +109,7 @@ def halo_at_200(profile: Profile, r_s: Array, amplitude: Array, shape: Array) ->
     columns = list(shape.T)
     low, high = np.full(r_s.size, -5.0), np.full(r_s.size, 6.0)
     dense_enough = profile.h(10.0**low, *columns) / 10.0 ** (3 * low) > wanted
-    for _ in range(60):
+    for _ in range(46):  # 11 decades down to the last digits
         middle = 0.5 * (low + high)
         dense = profile.h(10.0**middle, *columns) / 10.0 ** (3 * middle) > wanted
         low, high = np.where(dense, middle, low), np.where(dense, high, middle)
