@@ -188,14 +188,17 @@ def _kernel_rows(
     known_i = ~np.isnan(given["inclination_deg"]) & ~np.isnan(model.curves.galaxies.inclination[objects])
     rows[:, formula.INCLINATION] = np.where(known_i, given["inclination_deg"], tabulated_i)
 
-    names = {formula.LOG_ML_DISK: "ml_disk > 0", formula.LOG_ML_BULGE: "ml_bulge > 0 for the bulge"}
-    if kind == formula.EINASTO:
-        names[formula.EXTRA] = "alpha > 0"
-    elif kind == formula.DC14:
-        names[formula.EXTRA] = "log10_m200 or v200"
+    # stars without mass are no error: their logarithm of -inf gives 0
+    lacks = {
+        "ml_disk of 0 or more": np.isnan(rows[:, formula.LOG_ML_DISK]),
+        "ml_bulge of 0 or more for the bulge": np.isnan(rows[:, formula.LOG_ML_BULGE]),
+    }
+    if kind in (formula.EINASTO, formula.DC14):
+        text = "alpha > 0" if kind == formula.EINASTO else "log10_m200 or v200"
+        lacks[text] = ~np.isfinite(rows[:, formula.EXTRA])
     wrong = {}
     for k in range(objects.size):
-        lacking = [text for column, text in names.items() if not math.isfinite(rows[k, column])]
+        lacking = [text for text, lack in lacks.items() if lack[k]]
         if not rows[k, formula.DISTANCE] > 0:
             lacking.append("distance_Mpc > 0")
         if not 0 < rows[k, formula.INCLINATION] < 180:

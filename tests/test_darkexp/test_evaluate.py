@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -110,8 +112,8 @@ def test_rows_stay_in_order_and_keep_their_columns(fitted, parameters):
 BAD = {
     "galaxy": ("NGC 0", "expected a galaxy of the data, found 'NGC 0'"),
     "profile": ("Plummer", "expected a profile among NFW, pISO"),
-    "ml_disk": (0.0, "ml_disk > 0"),
-    "ml_bulge": (np.nan, "ml_bulge > 0 for the bulge"),
+    "ml_disk": (-0.1, "ml_disk of 0 or more"),
+    "ml_bulge": (np.nan, "ml_bulge of 0 or more for the bulge"),
     "distance_Mpc": (-3.0, "distance_Mpc > 0"),
     "inclination_deg": (0.0, "inclination_deg between 0 and 180"),
     "r_s_kpc": (-1.0, "finite chi-square"),
@@ -136,6 +138,20 @@ def test_a_row_that_cannot_be_computed_is_empty_and_named(fitted, parameters, co
     assert reason in line["reason"]
     assert line["where"].endswith(f"parameters.ecsv, row {place + 1}")
     assert line["name"] == given["galaxy"][place]
+
+
+def test_stars_without_mass_are_no_error(fitted, parameters):
+    """A published catalogue may print a mass-to-light ratio of 0.00."""
+    curves, catalogue = fitted
+    given = catalogue[catalogue["profile"] == "NFW"]
+    given["ml_disk"] = given["ml_bulge"] = 0.0
+    bare = replace(curves, v_disk=np.zeros_like(curves.v_disk), v_bulge=np.zeros_like(curves.v_bulge))
+    found = evaluated(parameters(given), curves)
+    assert len(found["rejected"]) == 0
+    given["ml_disk"] = given["ml_bulge"] = 0.5
+    np.testing.assert_allclose(
+        found["evaluation"]["chi2"], evaluated(parameters(given, "bare.ecsv"), bare)["evaluation"]["chi2"], rtol=1e-12
+    )
 
 
 def test_a_halo_must_be_given_one_way_or_the_other(fitted, parameters):
