@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import linalg, optimize
 
 from catalogs.errors import ParameterError
-from stats._loops import damped_steps, differences
+from stats._loops import accept, beside, damped_steps, differences
 from stats.resampling import stream
 from stats.target import Target
 
@@ -94,7 +94,6 @@ class _Objective:
         with np.errstate(divide="ignore"):
             self.width = np.minimum(self.high - self.low, 1.0 / self.weight)
         self.middle, self.half = 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
-        self.moves = np.concatenate([np.zeros((1, self.low.size)), np.eye(self.low.size)])
 
     def _ends(self) -> tuple[Array, Array]:
         """Return the support (dim,); of a prior without ends, what is not beyond belief."""
@@ -116,10 +115,6 @@ class _Objective:
     def to_u(self, theta: Array) -> Array:
         return np.asarray(np.arcsin(np.clip((theta - self.middle) / self.half, -0.999, 0.999)))
 
-    def chain(self, u: Array) -> Array:
-        """Return d theta / d u."""
-        return self.half * np.cos(u)
-
     def ignorance(self) -> Array:
         """Return the widths (dim,) by which starts are told apart: infinite where the prior is informative."""
         support = self.high - self.low
@@ -135,12 +130,15 @@ class _Objective:
             parts.append(self.target.joint(theta[None], self.objects)[0])
         return np.concatenate(parts, axis=1)
 
-    def linearize(self, theta: Array) -> tuple[Array, Array]:
-        """Return the residuals (point, term) and their forward differences by theta (point, dim, term)."""
-        step = STEP * self.width
-        step = np.where(theta + step > self.high, -step, step)
-        rows = theta[:, None] + self.moves * step[:, None]
-        return differences(self.residuals(rows.reshape(-1, theta.shape[1])), step)  # type: ignore[no-any-return]
+    def linearize(self, theta: Array, chain: Array) -> tuple[Array, Array]:
+        """Return the residuals (point, term) and their forward differences (point, dim, term) by what `chain` says."""
+        rows, taken = beside(theta, STEP * self.width, self.high)
+        residuals, slopes = differences(self.residuals(rows), taken, chain)
+        return residuals, slopes
+
+    def linearize_in_u(self, u: Array) -> tuple[Array, Array]:
+        """Return the residuals (point, term) and their derivatives by u (point, dim, term)."""
+        return self.linearize(self.to_theta(u), self.half * np.cos(u))
 
     def loss(self, theta: Array) -> Array:
         """Return -ln posterior of rows inside the support, (row,), up to a constant; `WORST` for what cannot be."""
@@ -164,21 +162,21 @@ class _InU:
 
     def __init__(self, objective: _Objective) -> None:
         self.objective = objective
-        self.at = self.jacobian = np.empty(0)
+        self.at = self.slopes = np.empty(0)
 
     def values(self, u: Array) -> Array:
-        values, jacobian = self.objective.linearize(self.objective.to_theta(u)[None])
-        if values.shape[1] < u.size:  # MINPACK wants as many terms as parameters
-            values, jacobian = (
-                np.concatenate([x, np.zeros((*x.shape[:-1], u.size))], axis=-1) for x in (values, jacobian)
+        residuals, slopes = self.objective.linearize_in_u(u[None])
+        if residuals.shape[1] < u.size:  # MINPACK wants as many terms as parameters
+            residuals, slopes = (
+                np.concatenate([x, np.zeros((*x.shape[:-1], u.size))], axis=-1) for x in (residuals, slopes)
             )
-        self.at, self.jacobian = u.copy(), jacobian[0]
-        return np.asarray(values[0])
+        self.at, self.slopes = u.copy(), slopes[0]
+        return np.asarray(residuals[0])
 
     def derivatives(self, u: Array) -> Array:
         if not np.array_equal(u, self.at):
             self.values(u)
-        return np.asarray(self.jacobian * self.objective.chain(u)[:, None])
+        return self.slopes
 
 
 def _descend(objective: _Objective, starts: Array) -> Array:
@@ -187,28 +185,11 @@ def _descend(objective: _Objective, starts: Array) -> Array:
     Marquardt's rule for the damping. What comes of it is followed to its end, and judged, by others.
     """
     u = objective.to_u(starts)
+    state = (u, *objective.linearize_in_u(u))
     damping = np.full(len(u), 1e-2)
-
-    def linearize(u: Array) -> tuple[Array, Array]:
-        values, slope = objective.linearize(objective.to_theta(u))
-        return values, slope * objective.chain(u)[..., None]
-
-    values, slope = linearize(u)
-    old = np.einsum("pt,pt->p", values, values)
     for _ in range(STEPS):
-        trial = u + damped_steps(values, slope, damping)
-        new_values, new_slope = linearize(trial)
-        new = np.einsum("pt,pt->p", new_values, new_values)
-        better = new < old
-        settled = np.where(better, old - new < ROUGH * old, damping > 1.0)
-        damping = np.where(better, np.maximum(damping / 8, 1e-7), damping * 6)
-        u[better], values[better], slope[better], old[better] = (
-            trial[better],
-            new_values[better],
-            new_slope[better],
-            new[better],
-        )
-        if settled.all():
+        trial = u + damped_steps(*state[1:], damping)
+        if accept(state, damping, (trial, *objective.linearize_in_u(trial)), ROUGH):
             break
     return objective.to_theta(u)
 
@@ -255,8 +236,8 @@ def _simplex(objective: _Objective, start: Array) -> Array:
 def _curvature(objective: _Objective, theta: Array) -> tuple[Array, Array]:
     """Return slope and curvature of the loss in theta: Gauss-Newton where there are residuals, else differences."""
     if objective.target.residuals is not None:
-        residuals, jacobian = (value[0] for value in objective.linearize(theta[None]))
-        return jacobian @ residuals, jacobian @ jacobian.T
+        residuals, slopes = (value[0] for value in objective.linearize(theta[None], np.ones((1, theta.size))))
+        return slopes @ residuals, slopes @ slopes.T
     step = 1e-3 * objective.width
     for _ in range(2):  # then steps of a tenth of the error bar that the first pass finds
         rows = np.clip(theta + np.concatenate([-np.diag(step), np.diag(step)]), objective.low, objective.high)
