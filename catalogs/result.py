@@ -289,7 +289,7 @@ def _for_mrt(column: Column) -> Column:
         values = np.where(values, "T", "F")
     elif values.dtype.kind == "f":
         mask = mask | np.isnan(values)
-        values = values.astype(np.str_).astype(np.float64)
+        values = np.array([float(f"{value:.8g}") for value in values])  # what a journal prints, and more
     if mask.all():  # for which astropy writes a width of two and leaves three blanks
         values, mask = np.full(values.shape, "---"), np.zeros(values.shape, dtype=bool)
     description = " ".join((column.description or column.name).split())
