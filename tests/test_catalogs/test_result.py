@@ -219,14 +219,15 @@ def test_a_result_that_points_elsewhere_is_refused(tmp_path):
         Result.read(tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize("count", [100, pytest.param(5000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["h5", *ONE_TABLE])
-def test_mutants_raise_only_our_family(tmp_path, kind):
+def test_mutants_raise_only_our_family(tmp_path, kind, count):
     table = some_table()
     table.remove_column("vector")
     content = Result("k", {"t": table}, {"x": np.arange(9.0)}).write(tmp_path / f"a.{kind}").read_bytes()
     telling = np.flatnonzero(~np.isin(np.frombuffer(content, np.uint8), [0, 32]))
     path, random, refused = tmp_path / f"mutant.{kind}", np.random.default_rng(4), 0
-    for _ in range(100):
+    for _ in range(count):
         mutant = bytearray(content)
         for at in random.choice(telling, random.integers(1, 6)):
             mutant[at] = random.integers(256)
