@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astrotk.darkexp.fit import groups
+from astrotk.darkexp.selection import groups
 from astrotk.darkexp.profiles import PROFILES
 from catalogs.result import read_result_table
 from catalogs.sparc import read_rotation_curves

@@ -87,7 +87,7 @@ def complaints(usage: Usage, allowed: Mapping[str, Mapping[str, Mapping[str, int
 
 def table(usages: list[Usage]) -> str:
     """Return a table for the terminal."""
-    form = "{:<16} {:<10} {:<13} {:>9} {:>12} {:>11} {:>7}"
+    form = "{:<16} {:<13} {:<13} {:>9} {:>12} {:>11} {:>7}"
     return "\n".join(form.format(*row) for row in (list(Usage.__dataclass_fields__), *map(_values, usages)))
 
 

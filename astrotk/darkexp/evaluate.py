@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import Table, hstack
 
-from astrotk.darkexp.fit import document, reduced_chi2
-from astrotk.darkexp.model import CONSTANTS, H0, RotationModel, needs, unmet
-from astrotk.darkexp.profiles import PROFILES, G
+from astrotk.darkexp.catalogue import document, reduced_chi2
+from astrotk.darkexp.model import WITH_R_MINUS2, RotationModel, needs, unmet
+from astrotk.darkexp.profiles import H0, PROFILES, G, kernel_constants
 from catalogs.provenance import Provenance, Rejected
 from catalogs.result import Result, rejected_table
 from catalogs.sparc import RotationCurves
@@ -39,12 +39,17 @@ PARAMETER_COLUMNS = (
     _number("ml_bulge"),
     _number("r_s_kpc", "kpc"),
     _number("log10_rho_s"),
+    _number("r_minus2_kpc", "kpc"),
+    _number("v_minus2_kms", "km/s"),
     _number("alpha"),
+    _number("phi0"),
     _number("log10_m200"),
     _number("v200", "km/s"),
     _number("c200"),
     _number("n_free"),
 )
+#: Instead of the coordinates of a halo that is not given.
+UNKNOWN = -1
 #: What `evaluate` adds; columns of the input with these names get "_given" behind them.
 ADDED = ("n_points", "n_free", "chi2", "chi2_red")
 
@@ -57,9 +62,9 @@ def read_parameters(path: str | PathLike[str], *, column_map: Mapping[str, str] 
 def evaluate(parameters: TableData, curves: RotationCurves, *, backend: str = "auto") -> Result:
     """Compare given parameters with the data, as `fit_map` does at its maxima.
 
-    A halo is taken from r_s_kpc and log10_rho_s where both are known, else from v200 and c200; a distance or
-    inclination that is not known is the tabulated one. ``n_free`` is that of the table, or what `fit_map` would have
-    had free.
+    A halo is taken from r_s_kpc and log10_rho_s where both are known, DARKexp's from r_minus2_kpc and v_minus2_kms,
+    else from v200 and c200; a distance or inclination that is not known is the tabulated one. ``n_free`` is that of the
+    table, or what `fit_map` would have had free.
 
     Parameters
     ----------
@@ -106,9 +111,9 @@ def evaluate(parameters: TableData, curves: RotationCurves, *, backend: str = "a
         runner = registry.get("rotation.chi2", backend, like=theta)
         for kind in np.unique(coordinates[good]):
             now = np.flatnonzero(good & (coordinates == kind))
-            value = runner(profile.kind, int(kind), theta[now][:, None], objects[now], model.data, CONSTANTS)
+            value = runner(profile.kind, int(kind), theta[now][:, None], objects[now], model.data, kernel_constants())
             chi2[mine[now]] = value[:, 0]
-        n_free[mine] = [_count_free(curves, int(o), profile.kind) for o in objects]
+        n_free[mine] = [_count_free(model, int(o)) for o in objects]
     n_free = np.where(np.isnan(given["n_free"]), n_free, given["n_free"])
     for i in usable:
         if i not in reasons and not math.isfinite(chi2[i]):
@@ -146,12 +151,11 @@ def evaluate(parameters: TableData, curves: RotationCurves, *, backend: str = "a
     )
 
 
-def _count_free(curves: RotationCurves, o: int, kind: int | None) -> int:
+def _count_free(model: RotationModel, o: int) -> int:
     """Return how many parameters `fit_map` would have free for a galaxy."""
-    table = curves.galaxies
-    shape = 1 if kind == formula.EINASTO else 0
-    known = int(table.e_distance[o] > 0) + int(table.e_inclination[o] > 0)
-    return 2 + shape + 1 + int(curves.has_bulge[o]) + known
+    curves = model.curves
+    known = int(curves.galaxies.e_distance[o] > 0) + int(curves.galaxies.e_inclination[o] > 0)
+    return len(model.halo_names) + 1 + int(curves.has_bulge[o]) + known
 
 
 def _kernel_rows(
@@ -167,16 +171,27 @@ def _kernel_rows(
         ``{row: reason}`` where something is missing.
     """
     galaxy, kind = model.data.galaxy[objects], model.profile.kind
-    dense = np.isfinite(given["r_s_kpc"]) & np.isfinite(given["log10_rho_s"])
-    virial = np.isfinite(given["v200"]) & np.isfinite(given["c200"])
+    ways = {
+        formula.DENSITY: ("r_s_kpc", "log10_rho_s"),
+        formula.SCALE: ("r_minus2_kpc", "v_minus2_kms"),
+        formula.VIRIAL: ("v200", "c200"),
+    }
+    if kind not in WITH_R_MINUS2:
+        del ways[formula.SCALE]
+    coordinates = np.full(objects.size, UNKNOWN)
     rows = np.zeros((objects.size, 7))
     with np.errstate(divide="ignore", invalid="ignore"):
-        rows[:, formula.FIRST] = np.log10(np.where(dense, given["r_s_kpc"], given["v200"]))
-        rows[:, formula.SECOND] = np.where(dense, given["log10_rho_s"], np.log10(given["c200"]))
+        for way, (first, second) in ways.items():
+            now = (coordinates == UNKNOWN) & np.isfinite(given[first]) & np.isfinite(given[second])
+            coordinates[now] = way
+            rows[now, formula.FIRST] = np.log10(given[first][now])
+            rows[now, formula.SECOND] = given[second][now] if second == "log10_rho_s" else np.log10(given[second][now])
         rows[:, formula.LOG_ML_DISK] = np.log10(given["ml_disk"])
         rows[:, formula.LOG_ML_BULGE] = np.where(model.curves.has_bulge[objects], np.log10(given["ml_bulge"]), 0.0)
         if kind == formula.EINASTO:
             rows[:, formula.EXTRA] = np.log10(given["alpha"])
+        elif kind in WITH_R_MINUS2:
+            rows[:, formula.EXTRA] = given["phi0"]
         elif kind == formula.DC14:
             from_v200 = 3 * np.log10(given["v200"]) - math.log10(10 * G * H0)
             rows[:, formula.EXTRA] = np.where(np.isfinite(given["log10_m200"]), given["log10_m200"], from_v200)
@@ -193,9 +208,13 @@ def _kernel_rows(
         "ml_disk of 0 or more": np.isnan(rows[:, formula.LOG_ML_DISK]),
         "ml_bulge of 0 or more for the bulge": np.isnan(rows[:, formula.LOG_ML_BULGE]),
     }
-    if kind in (formula.EINASTO, formula.DC14):
-        text = "alpha > 0" if kind == formula.EINASTO else "log10_m200 or v200"
-        lacks[text] = ~np.isfinite(rows[:, formula.EXTRA])
+    if kind == formula.EINASTO:
+        lacks["alpha > 0"] = ~np.isfinite(rows[:, formula.EXTRA])
+    elif kind == formula.DC14:
+        lacks["log10_m200 or v200"] = ~np.isfinite(rows[:, formula.EXTRA])
+    elif kind in WITH_R_MINUS2:
+        low, high = model.profile.shape["phi0"]
+        lacks[f"phi0 between {low:g} and {high:g}"] = ~((low <= given["phi0"]) & (given["phi0"] <= high))
     wrong = {}
     for k in range(objects.size):
         lacking = [text for text, lack in lacks.items() if lack[k]]
@@ -203,8 +222,8 @@ def _kernel_rows(
             lacking.append("distance_Mpc > 0")
         if not 0 < rows[k, formula.INCLINATION] < 180:
             lacking.append("inclination_deg between 0 and 180")
-        if not (dense[k] or virial[k]):
-            lacking.insert(0, "r_s_kpc and log10_rho_s, or v200 and c200")
+        if coordinates[k] == UNKNOWN:
+            lacking.insert(0, ", or ".join(f"{first} and {second}" for first, second in ways.values()))
         if lacking:
             wrong[k] = f"{model.profile.name} expected {', '.join(lacking)}, found none"
-    return rows, np.where(dense, formula.DENSITY, formula.VIRIAL), wrong
+    return rows, coordinates, wrong

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from astrotk.darkexp.profiles import PHI0_TABLE
 from stats.plots import INK, PALETTE, SOFT, Plate, new_figure, style
 
 if TYPE_CHECKING:
@@ -35,9 +36,13 @@ def _line_of(i: int) -> dict[str, Any]:
 
 
 def _draw_curve(ax: Axes, points: Table, *, components: bool = True) -> None:
-    """Draw the data, and one model with its components."""
+    """Draw the data, and one model with its components; of a posterior also the 68 % bands."""
     order = np.argsort(points["r_kpc"])
     r = np.asarray(points["r_kpc"])[order]
+    for name, color in (("halo", COMPONENTS["halo"][0]), ("total", INK)):
+        if f"v_{name}_p16" in points.colnames:
+            low, high = (np.asarray(points[f"v_{name}_{end}"])[order] for end in ("p16", "p84"))
+            ax.fill_between(r, low, high, color=color, alpha=0.16, linewidth=0)
     if components:
         for name, (color, dashes) in COMPONENTS.items():
             v = np.asarray(points[f"v_{name}"])[order]
@@ -215,9 +220,68 @@ def diversity(result: Result) -> Plate:
     )
 
 
+@style()
+def shape(result: Result) -> Plate:
+    """Draw the posteriors of phi0, one galaxy at a time and all together."""
+    rows = result.tables["catalogue"]
+    mine = np.asarray(rows["profile"] == "DARKexp")
+    rows, outermost = rows[mine], result.tables["galaxies"]
+    v_last = dict(zip(outermost["galaxy"], outermost["v_last"], strict=True))
+    v = np.array([v_last[name] for name in rows["galaxy"]])
+    draws = result.arrays["draws"][mine, :, result.arrays["draws_columns"].tolist().index("phi0")]
+    limit = np.array(["phi0" in text.split("+") for text in rows["at_bound"]], dtype=bool)
+    known, unknown = ~limit & rows["converged"], ~np.asarray(rows["converged"])
+    figure = new_figure(width=8.2, height=4.2)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(5, 2))
+    kinds = (
+        (known, PALETTE[0], "o", True, "measured"),
+        (limit & ~unknown, PALETTE[1], "o", False, "at an end of the prior: a limit"),
+        (unknown, SOFT, "x", False, "not converged"),
+    )
+    for which, color, marker, filled, label in kinds:
+        if np.any(which):
+            p16, p50, p84 = (np.asarray(rows[f"phi0_{end}"])[which] for end in ("p16", "p50", "p84"))
+            left.errorbar(
+                v[which], p50, (p50 - p16, p84 - p50), fmt=marker, color=color, markersize=3.6, elinewidth=0.8,
+                markerfacecolor=None if filled else "none", alpha=0.85, label=f"{np.sum(which)} {label}",
+            )  # fmt: skip
+    cells = np.linspace(*PHI0_TABLE, 40)
+    right.hist(draws[~unknown].ravel(), cells, orientation="horizontal", density=True, color=SOFT, alpha=0.35)
+    if np.any(known):
+        weight = np.sum(known) / max(1, np.sum(~unknown))
+        right.hist(
+            draws[known].ravel(), cells, orientation="horizontal", density=False, color=PALETTE[0], histtype="step",
+            weights=np.full(draws[known].size, weight / draws[known].size / (cells[1] - cells[0])), linewidth=1.4,
+        )  # fmt: skip
+    left.set_xscale("log")
+    left.set_xticks([20, 50, 100, 200], ["20", "50", "100", "200"])
+    left.xaxis.set_ticks([], minor=True)
+    left.set_ylim(*PHI0_TABLE)
+    left.set_xlabel("outermost velocity [km/s]")
+    left.set_ylabel("$\\phi_0$ of DARKexp")
+    left.legend(loc="upper left", fontsize="x-small")
+    right.set_xlabel("all posteriors")
+    right.set_xticks([])
+    return Plate(
+        "phi0",
+        figure,
+        f"Shape parameter of DARKexp, median and 68 % interval, for {len(rows)} galaxies (left), and all draws "
+        "together (right; outlined: the galaxies where no end of the prior cuts the posterior). One at an end of the "
+        "prior is a limit and no measurement.",
+        "Shape parameter phi0 of DARKexp against outermost velocity, and its distribution.",
+    )
+
+
 def plates(result: Result) -> tuple[Plate, ...]:
     """Return the figures that sum up a fit."""
-    return gallery(result), comparison(result), diversity(result)
+    common = gallery(result), comparison(result), diversity(result)
+    return (*common, shape(result)) if "phi0_p50" in _columns_of(result, "DARKexp") else common
+
+
+def _columns_of(result: Result, profile: str) -> list[str]:
+    """Return the columns of the catalogue where a profile is in it."""
+    rows = result.tables["catalogue"]
+    return rows.colnames if profile in rows["profile"] else []
 
 
 def rotation_curves(result: Result) -> Iterator[Plate]:

@@ -18,25 +18,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from astrotk.darkexp.profiles import PC3_PER_KPC3, G, Profile
+from astrotk.darkexp.halos import derived
+from astrotk.darkexp.profiles import H0, G, Profile, kernel_constants
 from catalogs.errors import ParameterError
 from catalogs.sparc import RotationCurves
 from gpu import registry
 from gpu.rotation import formula
-from gpu.rotation.data import Constants, Curves
+from gpu.rotation.data import Curves
 from stats.priors import Normal, Prior, Uniform
 from stats.target import Target
 
-__all__ = ("H0", "PRIORS", "RotationModel", "halo_at_200")
+__all__ = ("H0", "PRIORS", "RotationModel")
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-#: The Hubble constant of the published catalogue [km/s/kpc].
-H0 = 0.073
-#: Gyr in 1 kpc/(km/s).
-GYR = 0.977792
-CONSTANTS = Constants(g=G, h0=H0, core_age=0.04 * 14.0 / GYR)
 #: Choices of the prior: flat in the logarithms of the halo's scales, or with the relations of LCDM.
 PRIORS = ("flat", "lcdm")
 #: Profiles for which the concentration-mass relation of simulations makes sense.
@@ -46,9 +42,15 @@ WITH_LCDM = ("NFW", "Einasto", "coreNFW", "DC14", "Lucky13")
 HALO_RANGE = {
     "r_s_kpc": (0.05, 300.0),
     "v_s_kms": (1.0, 600.0),
+    "r_minus2_kpc": (0.05, 300.0),
+    "v_minus2_kms": (1.0, 600.0),
     "v200": (5.0, 1000.0),
     "c200": (0.1, 1000.0),
 }
+#: Profiles whose scale radius is r_-2.
+WITH_R_MINUS2 = (formula.DARKEXP, formula.DARKEXP_GAMMA)
+#: Profiles whose shape follows from the galaxy and the other parameters.
+WITH_FIXED_SHAPE = (formula.CORENFW, formula.DC14)
 #: log10 of the mass-to-light ratios at 3.6 micron: mean and scatter [dex], range.
 ML_DISK, ML_BULGE, ML_SCATTER, ML_RANGE = math.log10(0.5), math.log10(0.7), 0.1, (-1.5, 1.0)
 #: Distance and inclination stay within so many errors of the table, and of what is possible.
@@ -91,30 +93,6 @@ def kernel_curves(curves: RotationCurves) -> Curves:
         weight=1.0 / curves.e_v_obs,
         galaxy=np.ascontiguousarray(galaxy),
     )
-
-
-def halo_at_200(profile: Profile, r_s: Array, amplitude: Array, shape: Array) -> tuple[Array, Array]:
-    """Find where the mean density is 200 times critical: V200 [km/s] and C200 = r200 / r_s; NaN where it never is.
-
-    Parameters
-    ----------
-    profile
-        The halo.
-    r_s, amplitude
-        (n,) scale radius [kpc] and 4 pi G rho_s r_s^2 [km^2 s^-2].
-    shape
-        (n, number of shape parameters).
-    """
-    wanted = (10.0 * H0 * r_s) ** 2 / amplitude  # = h(c) / c^3, which falls with c
-    columns = list(shape.T)
-    low, high = np.full(r_s.size, -5.0), np.full(r_s.size, 6.0)
-    dense_enough = profile.h(10.0**low, *columns) / 10.0 ** (3 * low) > wanted
-    for _ in range(46):  # 11 decades down to the last digits
-        middle = 0.5 * (low + high)
-        dense = profile.h(10.0**middle, *columns) / 10.0 ** (3 * middle) > wanted
-        low, high = np.where(dense, middle, low), np.where(dense, high, middle)
-    c200 = np.where(dense_enough, 10.0 ** (0.5 * (low + high)), np.nan)
-    return 10.0 * H0 * r_s * c200, c200
 
 
 # --- the relations of LCDM -------------------------------------------------------------------------------------------
@@ -177,10 +155,10 @@ class RotationModel:
     @property
     def halo_names(self) -> tuple[str, ...]:
         """The halo's parameters, by the names of the catalogue."""
-        pair = ("v200", "c200") if self.coordinates == formula.VIRIAL else ("r_s_kpc", "v_s_kms")
-        if self.profile.kind == formula.EINASTO:
-            return (*pair, "alpha")
-        return pair if self.profile.kind is not None else (*pair, *self.profile.shape)
+        pair = ("r_minus2_kpc", "v_minus2_kms") if self.profile.kind in WITH_R_MINUS2 else ("r_s_kpc", "v_s_kms")
+        if self.coordinates == formula.VIRIAL:
+            pair = ("v200", "c200")
+        return pair if self.profile.kind in WITH_FIXED_SHAPE else (*pair, *self.profile.shape)
 
     @cached_property
     def free(self) -> tuple[str, ...]:
@@ -215,7 +193,7 @@ class RotationModel:
             low = np.maximum(table.inclination - spread, MIN_INCLINATION)
             return Normal(table.inclination, table.e_inclination, low, np.minimum(table.inclination + spread, 90.0))
         ends = np.array(self.profile.shape[name])
-        return Uniform(*(np.log10(ends) if self.profile.kind is not None else ends))
+        return Uniform(*(np.log10(ends) if self.is_log(name) else ends))
 
     @cached_property
     def _halo_columns(self) -> tuple[int, ...]:
@@ -228,14 +206,18 @@ class RotationModel:
         return COLUMNS[name][0] if name in COLUMNS else self._halo_columns[self.halo_names.index(name)]
 
     @cached_property
-    def _free_columns(self) -> npt.NDArray[np.int64]:
-        return np.array([self._column(name) for name in self.free])
+    def _places(self) -> Indices:
+        """For each column of the kernel's row, the free parameter that goes there, or -1."""
+        places = np.full(self._template.shape[1], -1)
+        for k, name in enumerate(self.free):
+            places[self._column(name)] = k
+        return places
 
     def is_log(self, name: str) -> bool:
         """Tell whether a parameter is sampled as its log10."""
         if name in COLUMNS:
             return COLUMNS[name][1]
-        return name in HALO_RANGE or self.profile.kind is not None
+        return name in HALO_RANGE or name in self.profile.logarithmic
 
     @cached_property
     def _template(self) -> Array:
@@ -255,8 +237,9 @@ class RotationModel:
 
     def rows(self, theta: Array, objects: Indices) -> Array:
         """Complete free parameters (object, walker, dim) to the kernel's rows (object, walker, columns)."""
-        rows = np.repeat(self._template[objects][:, None], theta.shape[1], axis=1)
-        rows[..., self._free_columns] = theta
+        from gpu.rotation import cpu
+
+        rows: Array = cpu.complete(self._template, objects, self._places, np.ascontiguousarray(theta))
         return rows
 
     def loglike(self, theta: Array, objects: Indices) -> Array:
@@ -264,7 +247,7 @@ class RotationModel:
         rows = self.rows(theta, objects)
         if self.profile.kind is not None:
             chi2 = registry.get("rotation.chi2", self.backend, like=theta)
-            out: Array = chi2(self.profile.kind, self.coordinates, rows, objects, self.data, CONSTANTS)
+            out: Array = chi2(self.profile.kind, self.coordinates, rows, objects, self.data, kernel_constants())
             return -0.5 * out
         return np.stack([-0.5 * np.sum(self._plain(own, o) ** 2, axis=1) for own, o in zip(rows, objects, strict=True)])
 
@@ -276,11 +259,10 @@ class RotationModel:
 
     def residuals(self, theta: Array, o: int) -> Array:
         """Return (V_obs - V sin i / sin i0) / error of one galaxy, (row, point)."""
-        rows = self._template[o : o + 1].repeat(theta.shape[0], axis=0)
-        rows[:, self._free_columns] = theta
+        rows = self.rows(theta[None], np.array([o]))[0]
         if self.profile.kind is None:
             return self._plain(rows, o)
-        out: Array = self._residuals_kernel(self.profile.kind, self.coordinates, rows, o, self.data, CONSTANTS)
+        out: Array = self._residuals_kernel(self.profile.kind, self.coordinates, rows, o, self.data, kernel_constants())
         return out
 
     def _plain(self, rows: Array, o: int) -> Array:
@@ -346,24 +328,18 @@ class RotationModel:
         -------
         dict
             (row,) each: distance_Mpc, inclination_deg (NaN if unknown), ml_disk, ml_bulge (NaN without a bulge),
-            r_s_kpc, log10_rho_s [Msun/pc^3], v200 [km/s], c200, log10_m200 [Msun], and the shape parameters that are
-            free.
+            those of `astrotk.darkexp.halos.derived`, and the shape parameters that are free.
         """
         rows = self.rows(theta[:, None], objects)[:, 0]
         scales, shape = self.halos(rows, objects)
         r_s, amplitude = scales.T
-        v200, c200 = halo_at_200(self.profile, r_s, amplitude, shape)
         table, bulge = self.curves.galaxies, self.curves.has_bulge[objects]
         named = {
             "distance_Mpc": rows[:, formula.DISTANCE],
             "inclination_deg": np.where(np.isnan(table.inclination[objects]), np.nan, rows[:, formula.INCLINATION]),
             "ml_disk": 10.0 ** rows[:, formula.LOG_ML_DISK],
             "ml_bulge": np.where(bulge, 10.0 ** rows[:, formula.LOG_ML_BULGE], np.nan),
-            "r_s_kpc": r_s,
-            "log10_rho_s": np.log10(amplitude / (4 * np.pi * G * r_s**2 * PC3_PER_KPC3)),
-            "v200": v200,
-            "c200": c200,
-            "log10_m200": 3 * np.log10(v200) - math.log10(10 * G * H0),
+            **derived(self.profile, r_s, amplitude, shape),
         }
         for name in self.halo_names[2:]:
             value = rows[:, self._column(name)]
@@ -378,7 +354,7 @@ class RotationModel:
             return np.stack([r_s, amplitude], axis=1), shape
         from gpu.rotation import cpu
 
-        found = cpu.halos(self.profile.kind, self.coordinates, rows, objects, self.data.galaxy, CONSTANTS)
+        found = cpu.halos(self.profile.kind, self.coordinates, rows, objects, self.data.galaxy, kernel_constants())
         return found[:, :2], found[:, 2 : 2 + len(self.profile.shape)]
 
     def components(self, theta: Array, o: int) -> dict[str, Array]:
@@ -387,32 +363,32 @@ class RotationModel:
         Parameters
         ----------
         theta
-            (dim,): the free parameters.
+            (..., dim): the free parameters.
         o
             The galaxy.
 
         Returns
         -------
         dict
-            (points,) each: ``total, halo, gas, disk, bulge``, times sin i / sin i0; gas keeps its sign.
+            (..., points) each: ``total, halo, gas, disk, bulge``, times sin i / sin i0; gas keeps its sign.
         """
-        objects = np.array([o])
-        row = self.rows(theta[None, None], objects)[0]
-        (r_s, amplitude), shape = (value[0] for value in self.halos(row, objects))
+        rows = self.rows(theta.reshape(1, -1, theta.shape[-1]), np.array([o]))[0]
+        scales, shape = self.halos(rows, np.full(len(rows), o))
+        r_s, amplitude = scales.T[..., None]
         galaxy, points = self.data.galaxy[o], self.curves.points(o)
-        ratio = row[0, formula.DISTANCE] / galaxy[formula.DISTANCE_0]
-        slant = math.sin(math.radians(row[0, formula.INCLINATION])) / math.sin(
-            math.radians(galaxy[formula.INCLINATION_0])
-        )
+        column = rows.T[..., None]
+        ratio = column[formula.DISTANCE] / galaxy[formula.DISTANCE_0]
+        slant = np.sin(np.deg2rad(column[formula.INCLINATION])) / np.sin(np.deg2rad(galaxy[formula.INCLINATION_0]))
         x = self.data.r[points] * ratio / r_s
         squares = {
-            "halo": amplitude * self.profile.h(x, *shape) / x,
+            "halo": amplitude * self.profile.h(x, *shape.T[..., None]) / x,
             "gas": self.data.gas[points] * ratio,
-            "disk": self.data.disk[points] * ratio * 10.0 ** row[0, formula.LOG_ML_DISK],
-            "bulge": self.data.bulge[points] * ratio * 10.0 ** row[0, formula.LOG_ML_BULGE],
+            "disk": self.data.disk[points] * ratio * 10.0 ** column[formula.LOG_ML_DISK],
+            "bulge": self.data.bulge[points] * ratio * 10.0 ** column[formula.LOG_ML_BULGE],
         }
         squares["total"] = np.maximum(sum(squares.values()), 0.0)
-        return {name: slant * np.sign(v2) * np.sqrt(np.abs(v2)) for name, v2 in squares.items()}
+        shaped = (*theta.shape[:-1], -1)
+        return {name: (slant * np.sign(v2) * np.sqrt(np.abs(v2))).reshape(shaped) for name, v2 in squares.items()}
 
 
 def needs(profile: Profile, prior: str) -> tuple[str, ...]:
@@ -447,6 +423,11 @@ def check_fixed(fixed: Mapping[str, float], profiles: list[Profile], prior: str,
         if not math.isfinite(value) or (value <= 0 and not own_shape):
             message = f"cannot fix {name} at {value}: expected a number above 0"
             raise ParameterError(message)
+        for model in models:
+            low, high = model.profile.shape.get(name, (-math.inf, math.inf))
+            if model.profile.kind in WITH_R_MINUS2 and not low <= value <= high:
+                message = f"cannot fix {name} of {model.profile.name} at {value}: expected {low:g} to {high:g}"
+                raise ParameterError(message)
     for model in models:
         if not model.free:
             message = f"cannot fix every parameter of {model.profile.name}: leave one free, or evaluate the values"

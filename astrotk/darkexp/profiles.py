@@ -1,35 +1,85 @@
-r"""Spherical halos: :math:`\rho(r) = \rho_s\,\hat\rho(r/r_s)`, the seven of the SPARC catalogue, and your own.
+r"""Spherical halos: :math:`\rho(r) = \rho_s\,\hat\rho(r/r_s)`: DARKexp, the seven of the SPARC catalogue, and your own.
 
 A profile is its dimensionless density; everything else follows from it:
 
 .. math:: h(x) = \int_0^x t^2\hat\rho(t)\,dt, \quad M = 4\pi\rho_s r_s^3 h(x), \quad V^2 = 4\pi G\rho_s r_s^2\,h(x)/x .
 
-Sources of the seven: see `gpu.rotation.formula`, where their h(x) stand.
+Sources: see `gpu.rotation.formula`, where h(x) of all of them stand. Both DARKexp profiles have r_s = r_-2, the radius
+where the slope is -2, and :math:`\rho_s = V_{-2}^2/(4\pi G r_{-2}^2)`, so that h(1) = 1.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from astrotk.darkexp import table
 from catalogs.errors import ParameterError
 from catalogs.units import to_value
 from gpu.rotation import formula
+from gpu.rotation.data import Constants
 
-__all__ = ("PROFILES", "G", "Profile", "check_profile", "profile_named")
+__all__ = ("H0", "PROFILES", "G", "Profile", "check_profile", "kernel_constants", "profile_named")
 
 Array = npt.NDArray[np.float64]
 
 #: The gravitational constant [kpc km^2 s^-2 Msun^-1].
 G = 4.30091e-6
 PC3_PER_KPC3 = 1e9
+#: The Hubble constant of the published catalogue [km/s/kpc].
+H0 = 0.073
+#: Gyr in 1 kpc/(km/s).
+GYR = 0.977792
+
+#: ln x between which a slope of -2 is looked for.
+LOG_X_RANGE = (math.log(1e-5), math.log(1e6))
+#: Where the prior of phi0 is flat: the whole table, and the range over which the closed form was compared with DARKexp.
+PHI0_TABLE, PHI0_GAMMA = (0.3, 6.5), (1.65, 6.5)
 
 #: Nodes and weights of the quadrature for a profile that brings no mass of its own.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
+
+
+@cache
+def kernel_constants() -> Constants:
+    """Return what the kernels are told: the constants, and the table of DARKexp."""
+    curves = table.load()
+    return Constants(
+        g=G,
+        h0=H0,
+        core_age=0.04 * 14.0 / GYR,
+        phi0_first=curves.phi0_first,
+        phi0_step=curves.phi0_step,
+        x_first=curves.x_first,
+        x_step=curves.x_step,
+        coefficients=curves.coefficients,
+    )
+
+
+def root(function: Callable[..., Array], low: float, high: float, *arguments: Array) -> Array:
+    """Return where ``function(x, *arguments)`` changes sign between low and high, elementwise; NaN where it does not.
+
+    Parameters
+    ----------
+    function
+        Of arrays (n,).
+    low, high
+        The ends, for all elements.
+    arguments
+        (n,) each; at least one.
+    """
+    from scipy.optimize import elementwise
+
+    ends = np.full(arguments[0].shape, low), np.full(arguments[0].shape, high)
+    with np.errstate(all="ignore"):  # what has no root may have no number at all
+        found = elementwise.find_root(function, ends, args=arguments, tolerances={"xatol": 1e-12, "xrtol": 0.0})
+    return np.where(found.success, found.x, np.nan)
 
 
 @dataclass(frozen=True)
@@ -46,8 +96,12 @@ class Profile:
         ``mass_hat(x, *shape)``: h(x) above. Without it h is integrated numerically.
     slope_hat
         ``slope_hat(x, *shape)``: d ln rho / d ln r. Without it the density is differentiated numerically.
+    minus2_hat
+        ``minus2_hat(*shape)``: x where the slope is -2, NaN where it never is. Without it the slope is searched.
     shape
         ``{name: (low, high)}`` of the shape parameters: the range of their flat prior.
+    logarithmic
+        The shape parameters whose prior is flat in their logarithm instead.
     kind
         The compiled kernel of a built-in profile; a profile of your own has none and runs on NumPy.
 
@@ -63,8 +117,16 @@ class Profile:
     rho_hat: Callable[..., Any]
     mass_hat: Callable[..., Any] | None = None
     slope_hat: Callable[..., Any] | None = None
+    minus2_hat: Callable[..., Any] | None = None
     shape: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    logarithmic: tuple[str, ...] = ()
     kind: int | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A built-in profile travels to other processes by its name, because its functions cannot."""
+        if PROFILES.get(self.name) is self:
+            return profile_named, (self.name,)
+        return super().__reduce__()  # type: ignore[return-value]
 
     def h(self, x: npt.ArrayLike, *shape: npt.ArrayLike) -> Array:
         """Return h(x), the mass within x over 4 pi rho_s r_s^3."""
@@ -88,6 +150,13 @@ class Profile:
         high, low = self.rho_hat(x * np.exp(step), *shape), self.rho_hat(x * np.exp(-step), *shape)
         return np.asarray(np.log(high / low) / (2 * step))
 
+    def x_minus2(self, *shape: npt.ArrayLike) -> Array:
+        """Return x where d ln rho / d ln r is -2, NaN where it never is; shape parameters are scalars or (n,)."""
+        if self.minus2_hat is not None:
+            return np.asarray(self.minus2_hat(*shape), dtype=np.float64)
+        own = np.broadcast_arrays(0.0, *[np.asarray(value, dtype=np.float64) for value in shape])
+        return np.exp(root(lambda log_x, *args: self.slope(np.exp(log_x), *args[1:]) + 2, *LOG_X_RANGE, *own))
+
     def density(self, r: Any, r_s: Any, rho_s: Any, *shape: npt.ArrayLike) -> Array:
         """Return the density [Msun/pc^3] at r [kpc] for r_s [kpc] and rho_s [Msun/pc^3]; Quantity accepted."""
         x = to_value(r, "kpc", "r") / to_value(r_s, "kpc", "r_s")
@@ -109,8 +178,9 @@ def _compiled_mass(kind: int, x: Array, shape: tuple[npt.ArrayLike, ...]) -> Arr
     from gpu.rotation import cpu
 
     padded = np.broadcast_arrays(x, *shape, *([0.0] * (3 - len(shape))))
-    flat = [np.array(value, dtype=np.float64).ravel() for value in padded]  # a view of a broadcast is not for writing
-    masses: Array = cpu.masses(kind, *flat)
+    # a view of a broadcast is not for writing
+    flat_x, p0, p1, p2 = (np.array(value, dtype=np.float64).ravel() for value in padded)
+    masses: Array = cpu.masses(kind, flat_x, p0, p1, p2, kernel_constants())
     return masses.reshape(padded[0].shape)
 
 
@@ -121,42 +191,94 @@ def _rho_corenfw(x: Array, core: Array, n: Array) -> Array:
     return np.asarray(f**n / (x * (1 + x) ** 2) + n * f ** (n - 1) * (1 - f**2) * h / (x**2 * core))
 
 
+def _slope_corenfw(x: Array, core: Array, n: Array) -> Array:
+    """Return the slope of M L / x^3 with L = d ln M / d ln x = m + n t: m of NFW, t = d ln tanh(y) / d ln y."""
+    y = x / core
+    m = x**2 / ((1 + x) ** 2 * PROFILES["NFW"].h(x))
+    t = 4 * y * np.exp(-2 * y) / -np.expm1(-4 * y)
+    growth = m + n * t
+    bend = m * (2 / (1 + x) - m) + n * t * (1 - 2 * y / np.tanh(2 * y))
+    return np.asarray(growth - 3 + bend / growth)
+
+
 def _rho_dc14(x: Array, alpha: Array, beta: Array, gamma: Array) -> Array:
     return x**-gamma * (1 + x**alpha) ** (-(beta - gamma) / alpha)
 
 
-#: The seven profiles of the SPARC halo catalogue (Li et al. 2020, ApJS 247, 31), by name.
+def _gamma_of(phi0: npt.ArrayLike) -> Array:
+    """Return gamma of DARKexp-gamma: 3 log10(phi0) - 0.65, but never below 0; NaN where it would reach 2."""
+    gamma = np.maximum(3 * np.log10(phi0) - 0.65, 0.0)
+    return np.where(gamma < 2, gamma, np.nan)
+
+
+def _rho_gamma(x: Array, phi0: Array) -> Array:
+    """Return y^-gamma (1 + y)^(gamma - 4) of Dehnen (1993), y = x (2 - gamma) / 2, in the units of h(1) = 1."""
+    gamma = _gamma_of(phi0)
+    y1 = (2 - gamma) / 2
+    y = x * y1
+    return np.asarray((3 - gamma) * y1**3 * (1 + 1 / y1) ** (3 - gamma) * y**-gamma * (1 + y) ** (gamma - 4))
+
+
+def _slope_gamma(x: Array, phi0: Array) -> Array:
+    gamma = _gamma_of(phi0)
+    y = x * (2 - gamma) / 2
+    return np.asarray(-(gamma + 4 * y) / (1 + y))
+
+
+#: DARKexp, its closed form, and the profiles of the SPARC halo catalogue (Li et al. 2020, ApJS 247, 31), by name.
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile(
+            "DARKexp",
+            lambda x, phi0: table.load().rho_hat(x, phi0),
+            slope_hat=lambda x, phi0: table.load().slope(x, phi0),
+            minus2_hat=np.ones_like,
+            shape={"phi0": PHI0_TABLE},
+            kind=formula.DARKEXP,
+        ),
+        Profile(
+            "DARKexp-gamma",
+            _rho_gamma,
+            slope_hat=_slope_gamma,
+            minus2_hat=np.ones_like,
+            shape={"phi0": PHI0_GAMMA},
+            kind=formula.DARKEXP_GAMMA,
+        ),
+        Profile(
             "NFW",
             lambda x: 1 / (x * (1 + x) ** 2),
             slope_hat=lambda x: -(1 + 3 * x) / (1 + x),
+            minus2_hat=lambda: 1.0,
             kind=formula.NFW,
         ),
         Profile(
             "pISO",
             lambda x: 1 / (1 + x**2),
             slope_hat=lambda x: -2 * x**2 / (1 + x**2),
+            minus2_hat=lambda: np.nan,
             kind=formula.PISO,
         ),
         Profile(
             "Burkert",
             lambda x: 1 / ((1 + x) * (1 + x**2)),
             slope_hat=lambda x: -x / (1 + x) - 2 * x**2 / (1 + x**2),
+            minus2_hat=lambda: 1.5213797068045676,  # x^3 = x + 2
             kind=formula.BURKERT,
         ),
         Profile(
             "Einasto",
             lambda x, alpha: np.exp(-2 / alpha * (x**alpha - 1)),
             slope_hat=lambda x, alpha: -2 * x**alpha,
+            minus2_hat=np.ones_like,
             shape={"alpha": (0.02, 5.0)},
+            logarithmic=("alpha",),
             kind=formula.EINASTO,
         ),
         Profile(
             "coreNFW",
             _rho_corenfw,
+            slope_hat=_slope_corenfw,
             shape={"core": (0.02, 5.0), "n": (0.0, 1.0)},
             kind=formula.CORENFW,
         ),
@@ -164,13 +286,15 @@ PROFILES: dict[str, Profile] = {
             "DC14",
             _rho_dc14,
             slope_hat=lambda x, alpha, beta, gamma: -(gamma + beta * x**alpha) / (1 + x**alpha),
-            shape={"alpha": (0.5, 2.7), "beta": (2.5, 3.2), "gamma": (0.2, 1.25)},
+            minus2_hat=lambda alpha, beta, gamma: ((2 - gamma) / (beta - 2)) ** (1 / alpha),
+            shape={"alpha": (0.55, 2.7), "beta": (2.5, 3.2), "gamma": (0.2, 1.25)},
             kind=formula.DC14,
         ),
         Profile(
             "Lucky13",
             lambda x: 1 / (1 + x) ** 3,
             slope_hat=lambda x: -3 * x / (1 + x),
+            minus2_hat=lambda: 2.0,
             kind=formula.LUCKY13,
         ),
     )

@@ -19,6 +19,7 @@ from gpu.rotation.formula import DISTANCE, DISTANCE_0, LOG_ML_BULGE, LOG_ML_DISK
 cuda = _cuda.cuda()
 _compiled = compile_formulas(formula, cuda.jit(device=True))
 mass, halo, tilt, baryons = _compiled.mass, _compiled.halo, _compiled.tilt, _compiled.baryons
+power_of_ten = _compiled.power_of_ten
 
 
 def chi2_kernel(kind):
@@ -39,15 +40,15 @@ def chi2_kernel(kind):
         row = theta[i, w]
         ratio = row[DISTANCE] / galaxy[DISTANCE_0]
         slant = tilt(row, galaxy)
-        ml_disk = 10.0 ** row[LOG_ML_DISK]
-        ml_bulge = 10.0 ** row[LOG_ML_BULGE]
+        ml_disk = power_of_ten(row[LOG_ML_DISK])
+        ml_bulge = power_of_ten(row[LOG_ML_BULGE])
         r_s, amplitude, p0, p1, p2 = halo(kind, coordinates, row, galaxy, ratio, ml_disk, ml_bulge, constants)
         scale = ratio / r_s
         chi2 = 0.0
         for j in range(curves.first[o], curves.first[o + 1]):
             x = curves.r[j] * scale
             v2 = baryons(curves.gas[j], curves.disk[j], curves.bulge[j], ml_disk, ml_bulge, ratio)
-            v2 += amplitude * mass(kind, x, math.log1p(x), p0, p1, p2) / x
+            v2 += amplitude * mass(kind, x, p0, p1, p2, constants) / x
             v = math.sqrt(0.0 if v2 < 0.0 else v2)  # not max(): on a GPU it swallows NaN
             residual = (curves.v_obs[j] - slant * v) * curves.weight[j]
             chi2 += residual * residual
@@ -77,7 +78,7 @@ def chi2(kind, coordinates, theta, objects, curves, constants):
         _cuda.to_device(theta),
         _cuda.to_device(objects),
         Curves(*map(_cuda.to_device, curves)),
-        constants,
+        constants._replace(coefficients=_cuda.to_device(constants.coefficients)),
         out,
     )
     return _cuda.returned_like(theta, out)
@@ -92,8 +93,8 @@ def variants():
         np.empty((1, 1, 7)),
         np.empty(1, np.int64),
         curves,
-        Constants(1.0, 1.0, 1.0),
+        Constants(1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, np.empty((1, 1))),
         np.empty((1, 1)),
     )
-    for name in ("NFW", "PISO", "BURKERT", "EINASTO", "CORENFW", "DC14", "LUCKY13"):
+    for name in ("NFW", "PISO", "BURKERT", "EINASTO", "CORENFW", "DC14", "LUCKY13", "DARKEXP", "DARKEXP_GAMMA"):
         yield name.lower(), chi2_kernel(getattr(formula, name)), void(*map(typeof, arguments))

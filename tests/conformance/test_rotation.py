@@ -13,6 +13,7 @@ import numba
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.interpolate import NdBSpline
 from scipy.special import hyp2f1
 
 from gpu import _cuda
@@ -22,6 +23,8 @@ from gpu.rotation.data import Constants, Curves
 from gpu.rotation.formula import (
     BURKERT,
     CORENFW,
+    DARKEXP,
+    DARKEXP_GAMMA,
     DC14,
     DENSITY,
     DISTANCE,
@@ -47,6 +50,8 @@ KINDS = {
     "corenfw": CORENFW,
     "dc14": DC14,
     "lucky13": LUCKY13,
+    "darkexp": DARKEXP,
+    "darkexp_gamma": DARKEXP_GAMMA,
 }
 COORDINATES = {"scale": SCALE, "virial": VIRIAL, "density": DENSITY}
 SIMULATED = _cuda.simulated()
@@ -54,8 +59,13 @@ SIMULATED = _cuda.simulated()
 COMPILED = not (SIMULATED or numba.config.DISABLE_JIT)
 #: A halo's V^2 on two runners: closed forms lose that much just above the radius where their series end.
 EPSILON = 1e-11
-#: G [kpc km^2 s^-2 Msun^-1], H0 [km/s/kpc], 0.04 * 14 Gyr [kpc/(km/s)].
-CONSTANTS = Constants(4.30091727e-6, 0.073, 0.5727)
+#: A table of the form of DARKexp's: phi0 from 0.5 to 6.5, ln x from -2.5 to 2.5, and a curve for each.
+PHI0, LOG_X = (0.5, 0.25, 25), (-2.5, 0.1, 51)
+NODES = np.meshgrid(*(first + step * np.arange(-1, n + 1) for first, step, n in (PHI0, LOG_X)), indexing="ij")
+COEFFICIENTS = (1.1 - 0.1 * NODES[0]) * NODES[1] - 1.3 * np.log1p(np.exp(NODES[1])) + 0.05 * np.sin(3 * sum(NODES))
+SPLINE = NdBSpline(tuple(first + step * np.arange(-3, n + 3) for first, step, n in (PHI0, LOG_X)), COEFFICIENTS, 3)
+#: G [kpc km^2 s^-2 Msun^-1], H0 [km/s/kpc], 0.04 * 14 Gyr [kpc/(km/s)], and the table.
+CONSTANTS = Constants(4.30091727e-6, 0.073, 0.5727, *PHI0[:2], *LOG_X[:2], COEFFICIENTS)
 
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 every_coordinates = pytest.mark.parametrize("coordinates", COORDINATES.values(), ids=COORDINATES)
@@ -105,7 +115,8 @@ def parameters(kind, coordinates, curves, objects, rows, seed=2):
         DENSITY: ((0.2, 1.2), (-3, -1.5)),
     }
     theta[..., FIRST], theta[..., SECOND] = (rng.uniform(*limits, shape) for limits in halo[coordinates])
-    theta[..., EXTRA] = rng.uniform(10.5, 12.5, shape) if kind == DC14 else rng.uniform(-1.2, 0.4, shape)
+    extra = {DC14: (10.5, 12.5), DARKEXP: (0.5, 6.5), DARKEXP_GAMMA: (1.2, 7.0)}
+    theta[..., EXTRA] = rng.uniform(*extra.get(kind, (-1.2, 0.4)), shape)
     theta[..., LOG_ML_DISK], theta[..., LOG_ML_BULGE] = (
         rng.normal(-0.3, 0.1, shape),
         rng.normal(-0.15, 0.1, shape),
@@ -137,6 +148,10 @@ def density(kind, x, shape):
     if kind == DC14:
         alpha, beta, gamma = shape
         return x**-gamma * (1 + x**alpha) ** ((gamma - beta) / alpha)
+    if kind == DARKEXP_GAMMA:
+        gamma = max(3 * math.log10(shape[0]) - 0.65, 0)
+        y = x * (2 - gamma) / 2
+        return y**-gamma * (1 + y) ** (gamma - 4)
     return {
         NFW: lambda: 1 / (x * (1 + x) ** 2),
         PISO: lambda: 1 / (1 + x**2),
@@ -145,8 +160,25 @@ def density(kind, x, shape):
     }[kind]()
 
 
+def darkexp_mass(x, phi0):
+    """x V^2 of the table, and of the straight lines that continue it."""
+    ends = LOG_X[0], LOG_X[0] + (LOG_X[2] - 1) * LOG_X[1]
+    inside = min(max(math.log(x), ends[0]), ends[1])
+    slope = SPLINE([phi0, inside], nu=(0, 1))
+    return x * math.exp(SPLINE([phi0, inside]) + slope * (math.log(x) - inside))
+
+
 def enclosed(kind, x, shape):
-    """4 pi times the integral of x^2 density, over ln x from where nothing is left inside."""
+    """4 pi times the integral of x^2 density, of DARKexp over that at 1."""
+    if kind == DARKEXP:
+        return 4 * math.pi * darkexp_mass(x, *shape)
+    if kind == DARKEXP_GAMMA:
+        return 4 * math.pi * integrated(kind, x, shape) / integrated(kind, 1.0, shape)
+    return integrated(kind, x, shape)
+
+
+def integrated(kind, x, shape):
+    """4 pi times the integral of x^2 density over ln x, from where nothing is left inside."""
 
     def shell(u):
         return 4 * math.pi * math.exp(3 * u) * density(kind, math.exp(u), shape)
@@ -178,6 +210,8 @@ def reference(kind, coordinates, theta, objects, curves, constants):
             shape = ()
             if kind == EINASTO:
                 shape = (10 ** row[EXTRA],)
+            elif kind in (DARKEXP, DARKEXP_GAMMA):
+                shape = (row[EXTRA],)
             elif kind == DC14:
                 stars = (ml_disk * l_disk + ml_bulge * l_bulge) * 1e9 * ratio**2
                 x = min(max(math.log10(stars / m_200), -4.1), -1.3)
@@ -238,6 +272,8 @@ def test_three_descriptions_of_one_halo_agree(chi2, kind):
     shape = ()
     if kind == EINASTO:
         shape = (10 ** theta[0, 0, EXTRA],)
+    elif kind in (DARKEXP, DARKEXP_GAMMA):
+        shape = (theta[0, 0, EXTRA],)
     elif kind == DC14:
         # alpha, beta and gamma at log10(M*/M200) = -2.33; the luminosity of the galaxy is chosen to match.
         shape = (2.94 - math.log10(2), 2.519314, -0.06 + math.log10(10**-0.1564 + 10**0.23))
@@ -308,7 +344,7 @@ def test_nan_stays_in_its_row(chi2, kind, column):
     theta[0, 1, column] = np.nan
     found = chi2(kind, coordinates, theta, *rest)
     np.testing.assert_array_equal(found[0, [0, 2]], clean[0, [0, 2]])
-    ignored = column == EXTRA and kind not in (EINASTO, DC14)
+    ignored = column == EXTRA and kind not in (EINASTO, DC14, DARKEXP, DARKEXP_GAMMA)
     assert found[0, 1] == clean[0, 1] if ignored else np.isnan(found[0, 1])
 
 

@@ -45,7 +45,7 @@ def evaluated(given, curves):
 def test_a_catalogue_gives_its_own_chi2(fitted, parameters):
     curves, catalogue = fitted
     table = evaluated(parameters(catalogue), curves)["evaluation"]
-    assert len(table) == len(catalogue) == 21
+    assert len(table) == len(catalogue) == 27
     np.testing.assert_allclose(table["chi2"], catalogue["chi2"], rtol=1e-9)
     np.testing.assert_allclose(table["chi2_red"], catalogue["chi2_red"], rtol=1e-9)
     np.testing.assert_array_equal(table["n_points"], catalogue["n_points"])
@@ -86,10 +86,10 @@ def test_an_inclination_has_nothing_to_be_compared_with_where_the_data_have_none
 def test_the_number_of_free_parameters_of_the_table_counts(fitted, parameters):
     curves, catalogue = fitted
     given = catalogue.copy()
-    given["n_free"] = np.arange(21.0)
+    given["n_free"] = np.arange(27.0)
     given["n_free"][5] = np.nan
     table = evaluated(parameters(given), curves)["evaluation"]
-    expected = np.where(np.arange(21) == 5, catalogue["n_free"], np.arange(21))
+    expected = np.where(np.arange(27) == 5, catalogue["n_free"], np.arange(27))
     np.testing.assert_array_equal(table["n_free"], expected)
     degrees = np.asarray(catalogue["n_points"]) - expected
     with np.errstate(divide="ignore"):
@@ -100,7 +100,7 @@ def test_the_number_of_free_parameters_of_the_table_counts(fitted, parameters):
 
 def test_rows_stay_in_order_and_keep_their_columns(fitted, parameters):
     curves, catalogue = fitted
-    mixed = catalogue[[20, 3, 3, 11, 0]]
+    mixed = catalogue[[26, 3, 3, 11, 0]]
     mixed["note"] = list("abcde")
     table = evaluated(parameters(mixed), curves)["evaluation"]
     assert list(table["note"]) == list("abcde")
@@ -111,7 +111,7 @@ def test_rows_stay_in_order_and_keep_their_columns(fitted, parameters):
 
 BAD = {
     "galaxy": ("NGC 0", "expected a galaxy of the data, found 'NGC 0'"),
-    "profile": ("Plummer", "expected a profile among NFW, pISO"),
+    "profile": ("Plummer", "expected a profile among DARKexp, DARKexp-gamma, NFW, pISO"),
     "ml_disk": (-0.1, "ml_disk of 0 or more"),
     "ml_bulge": (np.nan, "ml_bulge of 0 or more for the bulge"),
     "distance_Mpc": (-3.0, "distance_Mpc > 0"),
@@ -131,8 +131,8 @@ def test_a_row_that_cannot_be_computed_is_empty_and_named(fitted, parameters, co
     given[column][place] = value
     tables = evaluated(parameters(given), curves)
     table = tables["evaluation"]
-    assert len(table) == 7
-    np.testing.assert_array_equal(np.isnan(table["chi2"]), np.arange(7) == place)
+    assert len(table) == 9
+    np.testing.assert_array_equal(np.isnan(table["chi2"]), np.arange(9) == place)
     assert np.isnan(table["chi2_red"][place])
     (line,) = tables["rejected"]
     assert reason in line["reason"]
@@ -156,8 +156,33 @@ def test_stars_without_mass_are_no_error(fitted, parameters):
 
 def test_a_halo_must_be_given_one_way_or_the_other(fitted, parameters):
     curves, catalogue = fitted
-    given = catalogue[:1].copy()
+    given = catalogue[catalogue["profile"] == "NFW"][:1]
     given["r_s_kpc"], given["c200"] = np.nan, np.nan
+    (line,) = evaluated(parameters(given), curves)["rejected"]
+    assert "expected r_s_kpc and log10_rho_s, or v200 and c200, found none" in line["reason"]
+
+
+DARKEXP = ("DARKexp", "DARKexp-gamma")
+
+
+def test_darkexp_may_be_given_by_where_its_slope_is_minus_two(fitted, parameters):
+    curves, catalogue = fitted
+    chosen = catalogue[np.isin(catalogue["profile"], DARKEXP)]
+    given = chosen["galaxy", "profile", "ml_disk", "ml_bulge", "distance_Mpc", "inclination_deg", "phi0"]
+    given["r_minus2_kpc"], given["v_minus2_kms"] = chosen["r_minus2_kpc"], chosen["v_minus2_kms"]
+    np.testing.assert_allclose(evaluated(parameters(given), curves)["evaluation"]["chi2"], chosen["chi2"], rtol=1e-9)
+    given["v_minus2_kms"][0], given["phi0"][1:3] = np.nan, [9.0, np.nan]
+    reasons = list(evaluated(parameters(given, "worse.ecsv"), curves)["rejected"]["reason"])
+    assert len(reasons) == 3
+    assert "expected r_s_kpc and log10_rho_s, or r_minus2_kpc and v_minus2_kms, or v200 and c200, found" in reasons[0]
+    assert "DARKexp-gamma expected phi0 between 1.65 and 6.5, found none" in reasons[1]
+    assert "phi0 between 0.3 and 6.5" in reasons[2]
+
+
+def test_where_the_slope_is_minus_two_is_not_enough_for_others(fitted, parameters):
+    curves, catalogue = fitted
+    given = catalogue[catalogue["profile"] == "NFW"][:1]["galaxy", "profile", "ml_disk", "ml_bulge", "r_minus2_kpc"]
+    given["v_minus2_kms"] = 90.0
     (line,) = evaluated(parameters(given), curves)["rejected"]
     assert "expected r_s_kpc and log10_rho_s, or v200 and c200, found none" in line["reason"]
 

@@ -10,20 +10,18 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import gamma, gammainc
 
+from astrotk.darkexp import table
 from astrotk.darkexp.model import (
-    CONSTANTS,
-    GYR,
     RotationModel,
     check_fixed,
     concentration_of,
     einasto_alpha_of,
-    halo_at_200,
     needs,
     prior_of,
     stellar_mass_of,
     unmet,
 )
-from astrotk.darkexp.profiles import PROFILES, Profile
+from astrotk.darkexp.profiles import GYR, PROFILES, Profile, kernel_constants
 from catalogs.errors import ParameterError
 
 G, H0 = 4.30091e-6, 0.073
@@ -35,10 +33,11 @@ generalized = Profile("gNFW", lambda x, g: x**-g * (1 + x) ** (g - 3), shape={"g
 def test_constants():
     """CODATA 2022 and the IAU's definitions."""
     parsec, year, sun = 3.0856775814913673e16, 365.25 * 86400, 1.988409870698051e30
-    assert pytest.approx(6.6743e-11 * sun / (1e3 * parsec) / 1e6, rel=1e-4) == CONSTANTS.g == G
-    assert CONSTANTS.h0 == H0
+    constants = kernel_constants()
+    assert pytest.approx(6.6743e-11 * sun / (1e3 * parsec) / 1e6, rel=1e-4) == constants.g == G
+    assert constants.h0 == H0
     assert pytest.approx(parsec / year / 1e9, rel=1e-6) == GYR
-    assert CONSTANTS.core_age == 0.04 * 14.0 / GYR
+    assert constants.core_age == 0.04 * 14.0 / GYR
 
 
 # --- the reference: scalars and loops, from the formulas as they are published ------------------------------------
@@ -47,6 +46,8 @@ def test_constants():
 def shape_of(name, p):
     if name == "Einasto":
         return (p["alpha"],)
+    if "phi0" in p:
+        return (p["phi0"],)
     if name != "DC14":
         return ()
     m200 = p["v200"] ** 3 / (10 * G * H0)
@@ -61,6 +62,11 @@ def shape_of(name, p):
 
 def mass_within(name, x, shape=()):
     """The integral of x^2 rho / rho_s; for coreNFW that of its parent."""
+    if name == "DARKexp":
+        return x * math.exp(table.load().ln_v2(shape[0], math.log(x)))
+    if name == "DARKexp-gamma":
+        cusp = max(3 * math.log10(shape[0]) - 0.65, 0.0)
+        return (x * (4 - cusp) / (2 + (2 - cusp) * x)) ** (3 - cusp)
     if name in ("NFW", "coreNFW"):
         return math.log(1 + x) - x / (1 + x)
     if name == "pISO":
@@ -84,8 +90,8 @@ def halo_of(name, p):
         r_s = r200 / p["c200"]
         mass = p["v200"] ** 2 * r200 / G
         return r_s, mass / (4 * math.pi * r_s**3 * mass_within(name, p["c200"], shape_of(name, p)))
-    r_s = p["r_s_kpc"]
-    return r_s, p["v_s_kms"] ** 2 / (4 * math.pi * G * r_s**2 * mass_within(name, 1.0, shape_of(name, p)))
+    r_s, v_s = (p["r_minus2_kpc"], p["v_minus2_kms"]) if "phi0" in p else (p["r_s_kpc"], p["v_s_kms"])
+    return r_s, v_s**2 / (4 * math.pi * G * r_s**2 * mass_within(name, 1.0, shape_of(name, p)))
 
 
 def halo_mass(name, r, p):
@@ -121,6 +127,14 @@ def parameters_of(model, theta, o):
     return p | (model.fixed or {})
 
 
+def slope_of(name, r, p):
+    """The slope of the density, from second differences of the mass."""
+    step = 0.02
+    mass = [halo_mass(name, r * math.exp(k * step), p) for k in (-3, -1, 1, 3)]
+    inner, outer = (math.log(m - n) for n, m in ((mass[0], mass[1]), (mass[2], mass[3])))
+    return (outer - inner) / (4 * step) - 3
+
+
 def reference_residuals(model, name, theta, o):
     p, curves = parameters_of(model, theta, o), model.curves
     ratio = p["distance_Mpc"] / p["d0"]
@@ -143,6 +157,7 @@ def some_theta(model, walkers, seed=0):
     rng, target = np.random.default_rng(seed), model.target
     theta = target.transform(rng.uniform(0.2, 0.8, (len(model.curves), walkers, target.dim)), target.everything())
     ranges = {"log10_r_s_kpc": (0, 1.3), "log10_v_s_kms": (1.6, 2.2), "log10_alpha": (-1.2, 0.2)}
+    ranges |= {"log10_r_minus2_kpc": (0, 1.3), "log10_v_minus2_kms": (1.6, 2.2), "phi0": (2.0, 6.0)}
     ranges |= {"log10_v200": (1.8, 2.4), "log10_c200": (0.6, 1.4)}
     for k, name in enumerate(target.names):
         if name in ranges:
@@ -208,6 +223,8 @@ def test_gas_in_a_hole_pulls_outward(make_curves):
         (PROFILES["NFW"], "lcdm", ("v200", "c200")),
         (PROFILES["DC14"], "flat", ("v200", "c200")),
         (PROFILES["Einasto"], "flat", ("r_s_kpc", "v_s_kms", "alpha")),
+        (PROFILES["DARKexp"], "lcdm", ("r_minus2_kpc", "v_minus2_kms", "phi0")),
+        (PROFILES["DARKexp-gamma"], "flat", ("r_minus2_kpc", "v_minus2_kms", "phi0")),
         (PROFILES["Burkert"], "lcdm", ("r_s_kpc", "v_s_kms")),
         (generalized, "flat", ("r_s_kpc", "v_s_kms", "gamma")),
         (replace(own_nfw, name="NFW"), "lcdm", ("r_s_kpc", "v_s_kms")),
@@ -266,6 +283,26 @@ def test_priors_are_those_of_the_galaxy_table(make_curves):
     np.testing.assert_allclose(10.0 ** high[0, :2], [300, 600])
 
 
+@pytest.mark.parametrize("name", ["DARKexp", "DARKexp-gamma"])
+def test_the_prior_of_phi0_is_flat_in_phi0_itself(make_curves, name):
+    target = RotationModel(make_curves(), PROFILES[name]).target
+    low, high = target.support(np.array([0]))
+    assert target.names[:3] == ("log10_r_minus2_kpc", "log10_v_minus2_kms", "phi0")
+    np.testing.assert_allclose(10.0 ** low[0, :2], [0.05, 1.0])
+    np.testing.assert_allclose(10.0 ** high[0, :2], [300, 600])
+    assert (low[0, 2], high[0, 2]) == PROFILES[name].shape["phi0"]
+    middle = target.transform(np.full((1, 1, target.dim), 0.5), np.array([0]))
+    assert middle[0, 0, 2] == pytest.approx(np.mean(PROFILES[name].shape["phi0"]))
+
+
+@pytest.mark.parametrize("name", ["DARKexp", "DARKexp-gamma"])
+def test_the_likelihood_is_finite_all_over_the_prior(make_curves, name):
+    model = RotationModel(make_curves(), PROFILES[name])
+    corners = np.random.default_rng(0).integers(0, 2, (3, 40, model.target.dim)).astype(float)
+    theta = model.target.transform(corners, np.arange(3))
+    assert np.all(np.isfinite(model.loglike(theta, np.arange(3))))
+
+
 def test_an_error_of_a_distance_that_the_table_lacks_belongs_to_that_of_the_curve(make_curves):
     curves = make_curves(distance=True)
     model = RotationModel(curves, PROFILES["NFW"])
@@ -280,6 +317,8 @@ def test_an_error_of_a_distance_that_the_table_lacks_belongs_to_that_of_the_curv
         ({"alpha": 0.2}, ["NFW", "Burkert"], "flat", "cannot fix 'alpha'"),
         ({"v200": 100.0}, ["NFW"], "flat", "cannot fix 'v200'"),
         ({"v200": 100.0}, ["Burkert"], "lcdm", "cannot fix 'v200'"),
+        ({"phi0": 4.0}, ["NFW"], "flat", "cannot fix 'phi0'"),
+        ({"phi0": 0.0}, ["NFW", "DARKexp-gamma"], "flat", "phi0 of DARKexp-gamma at 0.0: expected 1.65 to 6.5"),
         ({"ml_disk": 0.0}, ["NFW"], "flat", "ml_disk at 0.0: expected a number above 0"),
         ({"ml_disk": math.nan}, ["NFW"], "flat", "ml_disk at nan"),
         (
@@ -300,6 +339,7 @@ def test_what_can_be_fixed(make_curves):
     check_fixed({"alpha": 0.2, "ml_bulge": 0.3}, [PROFILES["NFW"], PROFILES["Einasto"]], "flat", make_curves())
     check_fixed({"r_s_kpc": 3.0}, [PROFILES["Burkert"]], "lcdm", make_curves())
     check_fixed({"v200": 90.0}, [PROFILES["NFW"]], "lcdm", make_curves())
+    check_fixed({"phi0": 2.06}, [PROFILES["DARKexp"]], "flat", make_curves())
     check_fixed({"gamma": 0.0}, [generalized], "flat", make_curves())
 
 
@@ -341,15 +381,16 @@ def test_the_derived_columns_describe_the_same_halo(make_curves, name):
         assert row["log10_m200"] == pytest.approx(math.log10(halo_mass(name, r200, p)), abs=1e-8)
         critical = 3 * H0**2 / (8 * math.pi * G)
         assert 10 ** row["log10_m200"] == pytest.approx(200 * critical * 4 / 3 * math.pi * r200**3, rel=1e-6)
-        assert row.get("alpha", 0) == pytest.approx(p.get("alpha", 0))
-
-
-def test_a_halo_that_is_nowhere_dense_enough_has_no_v200():
-    shape = np.empty((2, 0))
-    v200, c200 = halo_at_200(PROFILES["Burkert"], np.array([10.0, 10.0]), np.array([10.0, 1e4]), shape)
-    assert np.isnan(v200[0])
-    assert np.isnan(c200[0])
-    assert v200[1] == pytest.approx(10 * H0 * 10 * c200[1])
+        for key in ("alpha", "phi0"):
+            assert row.get(key, 0) == pytest.approx(p.get(key, 0))
+        if name == "pISO":
+            assert math.isnan(row["r_minus2_kpc"])
+            assert math.isnan(row["v_minus2_kms"])
+        else:
+            v2 = G * halo_mass(name, row["r_minus2_kpc"], p) / row["r_minus2_kpc"]
+            assert row["v_minus2_kms"] == pytest.approx(math.sqrt(v2), rel=1e-9)
+            assert slope_of(name, row["r_minus2_kpc"], p) == pytest.approx(-2, abs=2e-3)
+        assert row["inner_slope"] == pytest.approx(slope_of(name, 0.15, p), abs=2e-3)
 
 
 def test_an_unknown_inclination_stays_unknown(make_curves):

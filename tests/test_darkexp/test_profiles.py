@@ -11,12 +11,20 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq, minimize_scalar
 
+from astrotk.darkexp import table
 from astrotk.darkexp.profiles import PROFILES, G, Profile, check_profile, profile_named
 from catalogs.errors import ParameterError, UnitError
 
 #: A shape of each profile that has one.
-SHAPES = {"Einasto": (0.17,), "coreNFW": (0.4, 0.7), "DC14": (1.8, 3.1, 0.35)}
-PLAIN = [name for name in PROFILES if name not in SHAPES]
+SHAPES = {
+    "DARKexp": (3.5,),
+    "DARKexp-gamma": (3.5,),
+    "Einasto": (0.17,),
+    "coreNFW": (0.4, 0.7),
+    "DC14": (1.8, 3.1, 0.35),
+}
+#: The spline of DARKexp has a third derivative that jumps from node to node, the others have as many as one likes.
+RTOL = {"DARKexp": 3e-4}
 
 hernquist = Profile("Hernquist", lambda x: 1 / (x * (1 + x) ** 3), lambda x: 0.5 * (x / (1 + x)) ** 2)
 generalized = Profile("gNFW", lambda x, g: x**-g * (1 + x) ** (g - 3), shape={"gamma": (0.0, 1.6)})
@@ -24,7 +32,7 @@ generalized = Profile("gNFW", lambda x, g: x**-g * (1 + x) ** (g - 3), shape={"g
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_is_consistent(name):
-    check_profile(PROFILES[name])
+    check_profile(PROFILES[name], rtol=RTOL.get(name, 1e-6))
 
 
 def test_a_profile_of_ones_own_is_ten_lines_at_most():
@@ -102,6 +110,7 @@ def test_wrong_units_are_named(profile, complaint):
 @pytest.mark.parametrize(
     ("name", "inner", "outer"),
     [
+        ("DARKexp-gamma", 0.65 - 3 * math.log10(3.5), -4),
         ("NFW", -1, -3),
         ("pISO", 0, -2),
         ("Burkert", 0, -3),
@@ -128,12 +137,55 @@ def test_corenfw_is_a_core_inside_and_nfw_outside():
 
 @pytest.mark.parametrize(
     ("name", "expected", "atol"),
-    [("NFW", 1.0, 1e-9), ("Burkert", 1.5214, 5e-5), ("Lucky13", 2.0, 1e-9), ("Einasto", 1.0, 1e-9)],
+    [
+        ("DARKexp", 1.0, 1e-3),
+        ("DARKexp-gamma", 1.0, 1e-9),
+        ("NFW", 1.0, 1e-9),
+        ("Burkert", 1.5214, 5e-5),
+        ("Lucky13", 2.0, 1e-9),
+        ("Einasto", 1.0, 1e-9),
+        ("DC14", (1.65 / 1.1) ** (1 / 1.8), 1e-9),
+    ],
 )
 def test_radius_of_slope_minus_two(name, expected, atol):
     shape = SHAPES.get(name, ())
     found = brentq(lambda x: float(PROFILES[name].slope(x, *shape)) + 2, 0.1, 10)
     assert found == pytest.approx(expected, abs=atol)
+    assert float(PROFILES[name].x_minus2(*shape)) == pytest.approx(found, abs=max(atol, 1e-9))
+
+
+@pytest.mark.parametrize("phi0", [1.7, 3.0, 6.5])
+def test_darkexp_gamma_is_the_dehnen_model_of_hjorth(phi0):
+    """ApJ 811, 2 (2015), with the radius in units of r_-2 = a (2 - gamma) / 2 and the mass in that inside it."""
+    gamma = 3 * math.log10(phi0) - 0.65
+    x = np.geomspace(1e-3, 1e3, 13)
+    y, y1 = x * (2 - gamma) / 2, (2 - gamma) / 2
+    profile = PROFILES["DARKexp-gamma"]
+    np.testing.assert_allclose(profile.h(x, phi0), ((y / (1 + y)) / (y1 / (1 + y1))) ** (3 - gamma), rtol=1e-12)
+    hernquist_like = y**-gamma * (1 + y) ** (gamma - 4)
+    np.testing.assert_allclose(profile.rho_hat(x, phi0) / profile.rho_hat(1.0, phi0),
+                               hernquist_like / (y1**-gamma * (1 + y1) ** (gamma - 4)), rtol=1e-12)  # fmt: skip
+
+
+def test_darkexp_gamma_is_flat_at_most_and_ends_where_it_would_not_turn():
+    profile = PROFILES["DARKexp-gamma"]
+    assert float(profile.slope(1e-9, 1.2)) == pytest.approx(0.0, abs=1e-6)
+    np.testing.assert_array_equal(profile.h(2.0, 1.2), profile.h(2.0, 1.6))
+    for of in (profile.h, profile.rho_hat, profile.slope):
+        assert np.isnan(of(2.0, 7.65))
+
+
+def test_the_compiled_darkexp_is_its_table():
+    x, phi0 = np.geomspace(1e-5, 1e5, 41), np.array([[0.5], [2.06], [6.4]])
+    expected = x * np.exp(table.load().ln_v2(phi0, np.log(x)))
+    np.testing.assert_allclose(PROFILES["DARKexp"].h(x, phi0), expected, rtol=1e-12)
+    assert np.all(np.isnan(PROFILES["DARKexp"].h(x, table.load().phi0[-1] + 0.01)))
+
+
+def test_the_prior_of_phi0_is_inside_the_table():
+    low, high = PROFILES["DARKexp"].shape["phi0"]
+    assert table.load().phi0[0] <= low < high <= table.load().phi0[-1]
+    assert np.all(np.isfinite(PROFILES["DARKexp"].h(1.0, np.array([low, high]))))
 
 
 def test_radius_of_the_largest_velocity_of_nfw():
@@ -170,7 +222,7 @@ def test_dc14_is_that_of_di_cintio(x_star):
         assert float(PROFILES["DC14"].h(x, alpha, beta, gamma)) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize("name", [name for name in PROFILES if name != "DARKexp"])
 def test_the_numerical_mass_of_a_profile_without_one_agrees(name):
     x, shape = np.geomspace(1e-3, 1e3, 25), SHAPES.get(name, ())
     plain = Profile(name, PROFILES[name].rho_hat, shape=PROFILES[name].shape)
@@ -223,5 +275,5 @@ def test_wrong_units_are_refused(arguments, name):
 def test_names():
     assert [profile_named(name.upper()).name for name in PROFILES] == list(PROFILES)
     assert profile_named(" corenfw ") is PROFILES["coreNFW"]
-    with pytest.raises(ParameterError, match="'Plummer': choose from NFW, pISO"):
+    with pytest.raises(ParameterError, match="'Plummer': choose from DARKexp, DARKexp-gamma, NFW"):
         profile_named("Plummer")

@@ -19,7 +19,7 @@ TESTS = Path(__file__).resolve().parent.parent
 
 @pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
 @pytest.mark.skipif(_cuda.simulated(), reason="this process is the simulator already")
-@pytest.mark.parametrize(("suite", "at_least"), [("test_rotation.py", 100)])
+@pytest.mark.parametrize(("suite", "at_least"), [("test_rotation.py", 120)])
 def test_conformance_in_the_simulator(suite, at_least, tmp_path):
     log = tmp_path / "log.xml"
     # Infinities are left out: the simulator is Python, which stops at the logarithm of one.

@@ -2,37 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from numba import njit
 
 from gpu.rotation import cpu, formula
 from gpu.rotation.cpu import LANES
 from gpu.rotation.data import Constants, Curves
-
-
-@njit
-def log1p(x):
-    exponent, out = np.empty(x.shape[0]), np.empty(x.shape[0])
-    cpu.log1p_lanes(x, exponent, out)
-    return out
-
-
-@settings(max_examples=60)
-@given(arrays(np.float64, st.integers(1, 9), elements=st.floats(-12, 12)))
-def test_log1p_lanes(log_x):
-    x = 10.0**log_x
-    assert np.all(np.abs(log1p(x) - np.log1p(x)) <= 4 * np.spacing(np.log1p(x)))
-
-
-def test_log1p_lanes_at_the_edges_of_its_reduction():
-    # Powers of two times sqrt(1/2) are where the exponent steps.
-    x = np.concatenate(
-        [np.nextafter(s * np.sqrt(0.5) * 2.0 ** np.arange(1, 60), t) - 1 for s in (1, 1 + 1e-12) for t in (0, np.inf)]
-    )
-    np.testing.assert_allclose(log1p(x), np.log1p(x), rtol=1e-15)
-    assert log1p(np.zeros(1))[0] == 0.0
 
 
 @pytest.fixture
@@ -46,7 +19,13 @@ def curves():
     )  # fmt: skip
 
 
-CONSTANTS = Constants(4.30091727e-6, 0.073, 0.5727)
+PHI0, LOG_X = np.arange(0.25, 7.0, 0.25)[:, None], np.arange(-4.2, 4.3, 0.2)
+CONSTANTS = Constants(
+    4.30091727e-6, 0.073, 0.5727, 0.5, 0.25, -4.0, 0.2, (1.5 - 0.1 * PHI0) * LOG_X - 1.4 * np.log1p(np.exp(LOG_X))
+)
+EVERY_KIND = {name: getattr(formula, name) for name in (
+    "NFW", "PISO", "BURKERT", "EINASTO", "CORENFW", "DC14", "LUCKY13", "DARKEXP", "DARKEXP_GAMMA"
+)}  # fmt: skip
 
 
 @pytest.mark.parametrize("rows", [0, 1, LANES - 1, LANES, LANES + 1, 2 * LANES + 3])
@@ -69,3 +48,38 @@ def test_residuals_are_signed_in_units_of_the_error(curves):
     expected = (curves.v_obs[points] - np.sqrt(curves.gas[points])) * curves.weight[points]
     found = cpu.residuals(formula.NFW, formula.SCALE, theta, 0, curves, CONSTANTS)
     np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", ["outwards", "shuffled"])
+@pytest.mark.parametrize("kind", EVERY_KIND.values(), ids=EVERY_KIND)
+def test_all_the_lanes_together_are_the_formulas_one_by_one(kind, order):
+    """Over halos from far inside to far outside the points, wide gaps, equal radii, and steep Einasto halos too."""
+    rng, rows = np.random.default_rng(9), LANES + 9
+    r = np.array([0.05, 0.06, 0.06, 0.5, 3.0, 3.1, 4.0, 40.0])
+    if order == "shuffled":
+        rng.shuffle(r)
+    none = np.zeros(r.size)
+    galaxy = np.array([[10.0, 60.0, 2.0, 20.0, 1.0]])
+    curves = Curves(np.array([0, r.size]), r, none, none, none, none, none + 1, galaxy)
+    theta = np.zeros((rows, 7))
+    theta[:, :2] = rng.uniform((-1.2, 1.7), (2.4, 2.3), (rows, 2))
+    extra = {formula.EINASTO: (-1.7, 0.69), formula.DARKEXP: (0.5, 6.5), formula.DARKEXP_GAMMA: (1.2, 7.0)}
+    theta[:, 2] = rng.uniform(*extra.get(kind, (9.0, 13.0)), rows)
+    theta[:, 3:5] = -0.3
+    theta[:, 5:] = 10.0, 60.0
+    found = cpu.residuals(kind, formula.SCALE, theta, 0, curves, CONSTANTS) ** 2
+    scales = cpu.halos(kind, formula.SCALE, theta, np.zeros(rows, dtype=np.int64), galaxy, CONSTANTS)
+    for w in range(rows):
+        r_s, amplitude, *shape = scales[w].tolist()
+        x = r / r_s
+        expected = [amplitude * formula.mass(kind, value, *shape, CONSTANTS) / value for value in x.tolist()]
+        np.testing.assert_allclose(found[w], expected, rtol=1e-11)
+
+
+def test_rows_are_completed_from_the_template_of_their_galaxy():
+    template, theta = np.arange(15.0).reshape(3, 5), 100 + np.arange(24.0).reshape(2, 4, 3)
+    rows = cpu.complete(template, np.array([2, 0]), np.array([1, -1, 0, -1, 2]), theta)
+    assert rows.shape == (2, 4, 5)
+    np.testing.assert_array_equal(rows[..., [2, 0, 4]], theta)
+    np.testing.assert_array_equal(rows[1, :, [1, 3]], np.array([[1.0], [3.0]]).repeat(4, axis=1))
+    np.testing.assert_array_equal(rows[0, :, [1, 3]], np.array([[11.0], [13.0]]).repeat(4, axis=1))
