@@ -6,6 +6,7 @@ option does to it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,14 @@ def seed(default: int = 0, help: str = "The same seed gives the same numbers, on
     return click.option("--seed", type=click.IntRange(min=0), default=default, show_default=True, help=help)
 
 
-def jobs(default: int = 1, help: str = "Processes to share the objects among.") -> Decorator:
+def jobs(help: str = "Processes to share the objects among; by default one a core.") -> Decorator:
     """``--jobs N``, passed on as ``jobs: int``."""
-    return click.option("--jobs", type=click.IntRange(min=1), default=default, show_default=True, help=help)
+    return click.option("--jobs", type=click.IntRange(min=1), default=_cores, help=help)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def dask(

@@ -192,7 +192,7 @@ def test_the_shared_options_and_their_defaults() -> None:
         "out": Path("results"),
         "fmt": "h5",
         "seed": 7,
-        "jobs": 1,
+        "jobs": len(os.sched_getaffinity(0)),
         "dask": None,
         "backend": "auto",
         "as_json": False,

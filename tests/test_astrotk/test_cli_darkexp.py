@@ -287,7 +287,7 @@ def test_links_out_of_hdf5_end_the_same_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--profiles", "NFW,Plummer"), "no halo profile is called 'Plummer': choose from NFW, pISO, Burkert"),
+        (("--profiles", "NFW,Plummer"), "no halo profile is called 'Plummer': choose from DARKexp, DARKexp-gamma, NFW"),
         (("--fix", "mass=3"), "cannot fix 'mass': the parameters are "),
         (("--fix", "ml_disk=-1"), "cannot fix ml_disk at -1"),
         (("--min-points", "1000"), "expected at least one galaxy to fit, found"),

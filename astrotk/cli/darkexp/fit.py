@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ("fit",)
 
-PROFILE_NAMES = "NFW, pISO, Burkert, Einasto, coreNFW, DC14, Lucky13"
+PROFILE_NAMES = "DARKexp, DARKexp-gamma, NFW, pISO, Burkert, Einasto, coreNFW, DC14, Lucky13"
 
 
 @click.command("fit")
@@ -39,10 +40,10 @@ PROFILE_NAMES = "NFW, pISO, Burkert, Einasto, coreNFW, DC14, Lucky13"
 )
 @click.option(
     "--method",
-    type=click.Choice(["map"]),
+    type=click.Choice(["map", "posterior"]),
     default="map",
     show_default=True,
-    help="map: the maximum of the posterior.",
+    help="map: the maximum of the posterior, in seconds. posterior: draws from it, with a gate of convergence.",
 )
 @options.out("darkexp-fit", "Folder to write into.")
 @options.fmt(
@@ -84,9 +85,27 @@ PROFILE_NAMES = "NFW, pISO, Burkert, Einasto, coreNFW, DC14, Lucky13"
     show_default=True,
     help="Leave out curves of fewer points.",
 )
+@click.option(
+    "--preset",
+    type=click.Choice(["guess-of-96"]),
+    help="Named cuts, instead of the four above. guess-of-96: at least 10 points and an outermost velocity below "
+    "200 km/s, which leave 96 galaxies of SPARC; our guess of a published sample of 96 whose list is not printed.",
+)
+@click.option("--evidence", is_flag=True, help="With posterior: also the evidence by nested sampling, which is slow.")
+@click.option(
+    "--max-steps",
+    metavar="N",
+    type=click.IntRange(512),
+    default=2**14,
+    show_default=True,
+    help="With posterior: after so many steps a galaxy counts as not converged.",
+)
 @options.seed()
 @options.backend()
-@options.figures("summary", "summary: three that sum up the fits. all: also one a galaxy.")
+@options.jobs("With posterior: processes to share the galaxies among; by default one a core.")
+@options.dask()
+@options.resume()
+@options.figures("summary", "summary: a few that sum up the fits. all: also some for each galaxy.")
 @options.json()
 def fit(
     *,
@@ -103,8 +122,14 @@ def fit(
     min_inclination: float | None,
     max_inclination: float | None,
     min_points: int,
+    preset: str | None,
+    evidence: bool,
+    max_steps: int,
     seed: int,
     backend: str,
+    jobs: int,
+    dask: str | None,
+    resume: bool,
     figures: str,
     as_json: bool,
 ) -> None:
@@ -117,43 +142,67 @@ def fit(
     \b
     Writes into the folder OUT:
       catalogue.ecsv  a row a galaxy and profile: chi2_red, bic, converged,
-                      the parameters and their errors
-      result.h5       everything, for 'astrotk report'
+                      the parameters with their errors, or, of a posterior,
+                      their quantiles x_p16, x_p50, x_p84
+      result.h5       everything, also the draws, for 'astrotk report'
       rejected.ecsv   what was left out and why, if anything was
+      shards          of a posterior that is not finished, for --resume
       *.png           the figures
 
     \b
     Examples:
       astrotk darkexp fit Rotmod_LTG --profiles all --out fits
+      astrotk darkexp fit Rotmod_LTG --profiles DARKexp,NFW --method posterior
       astrotk darkexp fit NGC3198_rotmod.dat --fix ml_disk=0.5 --figures all
       astrotk darkexp fit Rotmod_LTG --max-quality 2 --prior lcdm --json
       astrotk darkexp fit mine.csv --map r=radius --galaxies properties.csv
     """  # noqa: D301
     from tqdm import tqdm
 
-    from astrotk.darkexp.fit import Cuts, fit_map
     from astrotk.darkexp.profiles import PROFILES, profile_named
-    from catalogs.errors import CatalogFileError
+    from astrotk.darkexp.selection import PRESETS, Cuts
+    from catalogs.errors import CatalogFileError, ParameterError
 
     if out.is_file():
         raise CatalogFileError(out, "is a file; name a folder with --out")
+    cuts = Cuts(max_quality, min_inclination, max_inclination, min_points)
+    if preset is not None:
+        if cuts != Cuts():
+            message = f"--preset {preset} brings its own cuts: leave out the other ones"
+            raise ParameterError(message)
+        cuts = PRESETS[preset]
     names = list(PROFILES) if profiles.strip().lower() == "all" else profiles.split(",")
-    chosen = {profile.name: profile for profile in map(profile_named, names)}
+    chosen = list({profile.name: profile for profile in map(profile_named, names)}.values())
     curves = read(paths, galaxies, column_map)
+    common: dict[str, Any] = {"prior": prior, "fixed": fixed, "cuts": cuts, "seed": seed, "backend": backend}
+    shards = out / "shards"
     with tqdm(total=len(curves) * len(chosen), unit="fit", disable=None, leave=False) as bar:
-        result = fit_map(
-            curves,
-            list(chosen.values()),
-            prior=prior,
-            fixed=fixed,
-            cuts=Cuts(max_quality, min_inclination, max_inclination, min_points),
-            seed=seed,
-            backend=backend,
-            progress=lambda _: bar.update(),
-        )
+        if method == "map":
+            from astrotk.darkexp.fit import fit_map
+
+            result = fit_map(curves, chosen, **common, progress=lambda _: bar.update())
+        else:
+            from astrotk.darkexp.posterior import fit_posterior
+            from stats.parallel import open_executor
+
+            with open_executor(jobs, dask=dask) as executor:
+                result = fit_posterior(
+                    curves,
+                    chosen,
+                    **common,
+                    max_steps=max_steps,
+                    evidence=evidence,
+                    executor=executor,
+                    folder=shards,
+                    resume=resume,
+                    progress=bar.update,
+                )
+    keep = method == "map" or "sampler" in result.tables["rejected"]["where"]
     for suffix in dict.fromkeys(("ecsv", fmt)):
         result.write(out / f"catalogue.{suffix}", table="catalogue")
     result.write(out / "result.h5")
+    if not keep:
+        shutil.rmtree(shards, ignore_errors=True)  # all of it is in result.h5 now
     rejected = out / "rejected.ecsv"
     write_rejected(result, rejected)
     if figures != "none":
