@@ -19,7 +19,7 @@ from catalogs.errors import CatalogFileError
 __all__ = ("Provenance", "Rejected", "Source", "sha256_of")
 
 #: The packages whose version can change a number.
-TRACED = ("astrotk", "numpy", "scipy", "astropy", "numba", "h5py")
+TRACED = ("astrotk", "numpy", "scipy", "astropy", "numba", "h5py", "emcee", "dynesty")
 
 
 def sha256_of(path: str | PathLike[str]) -> str:

@@ -15,7 +15,7 @@ from catalogs.sparc import PROPERTIES, GalaxyTable, RotationCurves
 from gpu.rotation import formula
 from stats.resampling import stream
 
-__all__ = ("disks", "observe", "typical_halo")
+__all__ = ("disks", "observe", "observe_from_prior", "typical_halo")
 
 Array = npt.NDArray[np.float64]
 
@@ -120,7 +120,7 @@ def observe(
     curves
         As a reader would return them.
     truth
-        A row a galaxy, with the columns of the catalogue.
+        A row a galaxy, with the columns of the catalogue and the parameters of the target by their names.
     """
     model = RotationModel(template, profile)
     target, objects = model.target, np.arange(len(template))
@@ -138,6 +138,42 @@ def observe(
             per_v_s = np.sqrt(scales[0, 1] * profile.h(c200, *shape[0]) / c200)
             theta[o, 1] = np.log10(v200 / per_v_s)
         noise[template.points(int(o))] = rng.normal(size=template.n_points[o])
-    model_v = np.concatenate([model.components(theta[o], int(o))["total"] for o in objects])
+    return _seen(model, theta, noise)
+
+
+def observe_from_prior(template: RotationCurves, profile: Profile, *, seed: int = 0) -> tuple[RotationCurves, Table]:
+    """Draw every parameter from its prior, the halo's too, and observe: what calibration asks for.
+
+    Most of such halos are like none that is known; the prior is flat in the logarithms of their scales.
+
+    Parameters
+    ----------
+    template, profile, seed
+        See `observe`.
+
+    Returns
+    -------
+    curves
+        As a reader would return them.
+    truth
+        A row a galaxy, with the columns of the catalogue and the parameters of the target by their names.
+    """
+    model = RotationModel(template, profile)
+    target, objects = model.target, np.arange(len(template))
+    theta = np.empty((len(template), target.dim))
+    noise = np.empty_like(template.v_obs)
+    for o in objects:
+        rng = stream(seed, f"prior/{template.name[o]}")
+        theta[o] = target.transform(rng.uniform(size=(1, 1, target.dim)), objects[[o]])[0, 0]
+        noise[template.points(int(o))] = rng.normal(size=template.n_points[o])
+    return _seen(model, theta, noise)
+
+
+def _seen(model: RotationModel, theta: Array, noise: Array) -> tuple[RotationCurves, Table]:
+    """Return the curves of parameters (galaxy, dim) with standard normal errors (points,), and the table of truths."""
+    template, objects = model.curves, np.arange(len(model.curves))
+    v = np.concatenate([model.components(theta[o], int(o))["total"] for o in objects])
     truth = Table({"galaxy": template.name, **model.describe(theta, objects)})
-    return replace(template, v_obs=model_v + template.e_v_obs * noise), truth
+    for k, name in enumerate(model.target.names):
+        truth[name] = theta[:, k]
+    return replace(template, v_obs=v + template.e_v_obs * noise), truth
