@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from astrotk.darkexp.selection import groups
 from astrotk.darkexp.profiles import PROFILES
+from astrotk.darkexp.selection import groups
 from catalogs.result import read_result_table
 from catalogs.sparc import read_rotation_curves
 from stats.optimize import maximize
@@ -76,9 +76,7 @@ def commands(out: Path) -> dict[str, list[str]]:
 def seconds_of_the_fits() -> float:
     """Time the search for the maxima, without imports, reading and writing."""
     curves = read_rotation_curves(ROTMOD)
-    models = [
-        model for name in ("NFW", "Burkert") for model, _ in groups(curves, PROFILES[name], "flat", {}, "auto")[0]
-    ]
+    models = [model for name in ("NFW", "Burkert") for model in groups(curves, PROFILES[name], "flat", {}, "auto")[0]]
     start = time.perf_counter()
     for model in models:
         maximize(model.target)

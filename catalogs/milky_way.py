@@ -195,7 +195,7 @@ def _curve(columns: Mapping[str, npt.NDArray[Any]], r0: float, reference: str, s
 
 @dataclass(frozen=True)
 class Disk:
-    """A disc of density falling as exp(-R / scale) exp(-|z| / height).
+    """A disc of density falling as ``exp(-R / scale) exp(-|z| / height)``.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def calibrate_profile(
     *,
     template: RotationCurves | None = None,
     seed: int = 0,
-    max_steps: int = 2**14,
+    max_steps: int = 2**15,
     progress: Callable[[str], Any] | None = None,
 ) -> tuple[Result, Calibration]:
     """Draw truths from the prior, observe and fit them, and rank each truth among the draws of its posterior.

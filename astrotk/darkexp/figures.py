@@ -10,6 +10,7 @@ import numpy as np
 
 from astrotk.darkexp.profiles import PHI0_TABLE
 from stats.plots import INK, PALETTE, SOFT, Plate, new_figure, style
+from stats.posterior_plots import corner_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -235,7 +236,7 @@ def shape(result: Result) -> Plate:
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(5, 2))
     kinds = (
         (known, PALETTE[0], "o", True, "measured"),
-        (limit & ~unknown, PALETTE[1], "o", False, "at an end of the prior: a limit"),
+        (limit & ~unknown, PALETTE[1], "o", False, "cut by an end of the prior: a limit at best"),
         (unknown, SOFT, "x", False, "not converged"),
     )
     for which, color, marker, filled, label in kinds:
@@ -243,7 +244,8 @@ def shape(result: Result) -> Plate:
             p16, p50, p84 = (np.asarray(rows[f"phi0_{end}"])[which] for end in ("p16", "p50", "p84"))
             left.errorbar(
                 v[which], p50, (p50 - p16, p84 - p50), fmt=marker, color=color, markersize=3.6, elinewidth=0.8,
-                markerfacecolor=None if filled else "none", alpha=0.85, label=f"{np.sum(which)} {label}",
+                markerfacecolor=None if filled else "none", alpha=0.9 if filled else 0.55,
+                label=f"{np.sum(which)} {label}",
             )  # fmt: skip
     cells = np.linspace(*PHI0_TABLE, 40)
     right.hist(draws[~unknown].ravel(), cells, orientation="horizontal", density=True, color=SOFT, alpha=0.35)
@@ -272,6 +274,43 @@ def shape(result: Result) -> Plate:
     )
 
 
+#: Scales of a halo, of which a corner plot has two.
+SCALES = ("r_minus2_kpc", "v_minus2_kms", "r_s_kpc", "log10_rho_s")
+#: Quantities of a corner plot: what is sampled, as the catalogue has it, and whether it is drawn as its logarithm.
+SAMPLED = {
+    "r_minus2_kpc": True,
+    "v_minus2_kms": True,
+    "r_s_kpc": True,
+    "log10_rho_s": False,
+    "phi0": False,
+    "alpha": True,
+    "ml_disk": True,
+    "ml_bulge": True,
+    "distance_Mpc": False,
+    "inclination_deg": False,
+}
+
+
+def corners(result: Result, galaxy: str) -> Iterator[Plate]:
+    """Yield the posterior of each profile of a galaxy."""
+    rows, columns = result.tables["catalogue"], result.arrays["draws_columns"].tolist()
+    for k in np.flatnonzero(rows["galaxy"] == galaxy):
+        draws, profile = result.arrays["draws"][k].astype(np.float64), str(rows["profile"][k])
+        scales = ("r_s_kpc", "log10_rho_s") if np.isnan(draws[:, columns.index("r_minus2_kpc")]).any() else (
+            "r_minus2_kpc", "v_minus2_kms",
+        )  # fmt: skip
+        shown = {
+            (f"log10_{name}" if log else name): np.log10(values) if log else values
+            for name, log in SAMPLED.items()
+            if name in columns and (name in scales or name not in SCALES)
+            for values in [draws[:, columns.index(name)]]
+            if np.ptp(values) > 0
+        }
+        limits = str(rows["at_bound"][k]).split("+")
+        cut = [name.removeprefix("log10_") in limits for name in shown]
+        yield corner_of(f"{galaxy} {profile}", np.stack(list(shown.values()), axis=1), list(shown), None, cut)
+
+
 def plates(result: Result) -> tuple[Plate, ...]:
     """Return the figures that sum up a fit."""
     common = gallery(result), comparison(result), diversity(result)
@@ -285,6 +324,8 @@ def _columns_of(result: Result, profile: str) -> list[str]:
 
 
 def rotation_curves(result: Result) -> Iterator[Plate]:
-    """Yield the figure of each galaxy in turn; there may be many."""
+    """Yield the figures of each galaxy in turn; there may be many."""
     for galaxy in result.tables["galaxies"]["galaxy"]:
         yield rotation_curve(result, str(galaxy))
+        if "draws" in result.arrays:
+            yield from corners(result, str(galaxy))

@@ -93,16 +93,20 @@ def _errors(model: RotationModel, theta: Array, covariance: Array) -> dict[str, 
     unknown = np.isnan(np.diagonal(covariance, axis1=1, axis2=2))
     known = np.where(np.isnan(covariance), 0.0, covariance)
     step = np.clip(1e-2 * np.sqrt(np.diagonal(known, axis1=1, axis2=2)), 1e-4, 1e-2)
+    low, high = model.target.support(objects)
+    below, above = np.maximum(theta - step, low), np.minimum(theta + step, high)
     down, up = (
-        model.describe(
-            (theta[:, None] + sign * step[:, :, None] * np.eye(dim)).reshape(n * dim, dim), np.repeat(objects, dim)
-        )
-        for sign in (-1.0, 1.0)
+        model.describe(_each(theta, moved).reshape(n * dim, dim), np.repeat(objects, dim)) for moved in (below, above)
     )
     errors = {}
     for name in up:
-        jacobian = (up[name] - down[name]).reshape(n, dim) / (2 * step)
+        jacobian = (up[name] - down[name]).reshape(n, dim) / (above - below)
         variance = np.einsum("ni,nij,nj->n", jacobian, known, jacobian)
         lost = np.any(unknown & (jacobian != 0), axis=1)
         errors[name] = np.where(lost | (variance <= 0), np.nan, np.sqrt(np.maximum(variance, 0.0)))
     return errors
+
+
+def _each(theta: Array, moved: Array) -> Array:
+    """Return theta (object, dim) with one parameter after the other moved, (object, dim, dim)."""
+    return np.where(np.eye(theta.shape[1], dtype=bool), moved[:, None], theta[:, None])

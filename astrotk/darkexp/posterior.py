@@ -67,7 +67,7 @@ def fit_posterior(
     cuts: Cuts | None = None,
     seed: int = 0,
     backend: str = "auto",
-    max_steps: int = 2**14,
+    max_steps: int = 2**15,
     evidence: bool = False,
     executor: Workers | None = None,
     folder: str | PathLike[str] | None = None,

@@ -4,8 +4,8 @@ A profile is its dimensionless density; everything else follows from it:
 
 .. math:: h(x) = \int_0^x t^2\hat\rho(t)\,dt, \quad M = 4\pi\rho_s r_s^3 h(x), \quad V^2 = 4\pi G\rho_s r_s^2\,h(x)/x .
 
-Sources: see `gpu.rotation.formula`, where h(x) of all of them stand. Both DARKexp profiles have r_s = r_-2, the radius
-where the slope is -2, and :math:`\rho_s = V_{-2}^2/(4\pi G r_{-2}^2)`, so that h(1) = 1.
+Sources: see `gpu.rotation.formula`, where h(x) of all of them stand. Both DARKexp profiles have r_s = ``r_-2``, the
+radius where the slope is -2, and :math:`\rho_s = V_{-2}^2/(4\pi G r_{-2}^2)`, so that h(1) = 1.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Profile:
     kind: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A built-in profile travels to other processes by its name, because its functions cannot."""
+        """Travel to other processes by name, where built in, because the functions cannot."""
         if PROFILES.get(self.name) is self:
             return profile_named, (self.name,)
         return super().__reduce__()  # type: ignore[return-value]
@@ -206,8 +206,8 @@ def _rho_dc14(x: Array, alpha: Array, beta: Array, gamma: Array) -> Array:
 
 
 def _gamma_of(phi0: npt.ArrayLike) -> Array:
-    """Return gamma of DARKexp-gamma: 3 log10(phi0) - 0.65, but never below 0; NaN where it would reach 2."""
-    gamma = np.maximum(3 * np.log10(phi0) - 0.65, 0.0)
+    """Return gamma of DARKexp-gamma; NaN where it would reach 2 and ``r_-2`` the centre."""
+    gamma = table.gamma_of(phi0)
     return np.where(gamma < 2, gamma, np.nan)
 
 

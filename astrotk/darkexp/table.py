@@ -36,9 +36,9 @@ class Table:
     Parameters
     ----------
     phi0, ln_x
-        The nodes, (n_phi,) and (n_x,): the depth of the centre and ln r/r_-2, both uniform.
+        The nodes, (n_phi,) and (n_x,): the depth of the centre and ``ln r/r_-2``, both uniform.
     nodes
-        ln V^2 / V_-2^2 there, (n_phi, n_x).
+        ln V^2 / ``V_-2^2`` there, (n_phi, n_x).
     residual_rms, virial_ratio, drift, boundary
         Of the solution behind each phi0, (n_phi,): see `astrotk.darkexp.solver.Solution`.
     r_minus2, rho_minus2
@@ -67,12 +67,12 @@ class Table:
 
     @property
     def x_first(self) -> float:
-        """The first ln r/r_-2."""
+        """The first ``ln r/r_-2``."""
         return float(self.ln_x[0])
 
     @cached_property
     def x_step(self) -> float:
-        """From one ln r/r_-2 to the next."""
+        """From one ``ln r/r_-2`` to the next."""
         return float(self.ln_x[-1] - self.ln_x[0]) / (self.ln_x.size - 1)
 
     @cached_property
@@ -82,17 +82,17 @@ class Table:
         return np.ascontiguousarray(_coefficients(along_x))
 
     def ln_v2(self, phi0: npt.ArrayLike, ln_x: npt.ArrayLike) -> Array:
-        """Return ln V^2 / V_-2^2 at ln r/r_-2 (any shape, broadcast); beyond the ends a power law in r."""
+        """Return ln V^2 / ``V_-2^2`` at ``ln r/r_-2`` (any shape, broadcast); beyond the ends a power law in r."""
         return self._at(phi0, ln_x)[0]
 
     def rho_hat(self, x: npt.ArrayLike, phi0: npt.ArrayLike) -> Array:
-        """Return h'(x) / x^2 at x = r/r_-2 for h = x V^2 / V_-2^2: the density times a constant."""
+        """Return h'(x) / x^2 at x = ``r/r_-2`` for h = x V^2 / ``V_-2^2``: the density times a constant."""
         ln_x = np.log(x)
         ln_v2, slope, _ = self._at(phi0, ln_x)
         return np.asarray(np.exp(ln_v2 - 2 * ln_x) * (1 + slope))
 
     def slope(self, x: npt.ArrayLike, phi0: npt.ArrayLike) -> Array:
-        """Return d ln rho / d ln r at x = r/r_-2."""
+        """Return d ln rho / d ln r at x = ``r/r_-2``."""
         _, slope, bend = self._at(phi0, np.log(x))
         return np.asarray(slope - 2 + bend / (1 + slope))
 
@@ -168,9 +168,9 @@ class DensityTable:
     Parameters
     ----------
     x
-        (n,): r/r_-2, rising.
+        (n,): ``r/r_-2``, rising.
     rho_hat
-        (n,): the density over that at r_-2.
+        (n,): the density over that at ``r_-2``.
     source
         The file, its hash and the rejected rows.
     """
@@ -181,7 +181,7 @@ class DensityTable:
 
 
 def read_density_table(path: str | PathLike[str], *, column_map: Mapping[str, str] | None = None) -> DensityTable:
-    """Read a density profile, such as those that the authors of DARKexp publish, and scale it to r_-2.
+    """Read a density profile, such as those that the authors of DARKexp publish, and scale it to ``r_-2``.
 
     Parameters
     ----------

@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from catalogs.result import Result
     from stats.plots import Plate
 
-__all__ = ("KINDS", "plates_of")
+__all__ = ("KINDS", "TABLES_ONLY", "plates_of")
 
 #: ``{kind: module}``; a fixed table, because a file must not choose what is imported.
-KINDS = {"darkexp": "astrotk.darkexp.figures"}
+KINDS = {
+    "darkexp": "astrotk.darkexp.figures",
+    "darkexp-stars": "astrotk.darkexp.figures_projection",
+}
+#: Kinds that are shown by their tables alone.
+TABLES_ONLY = ("darkexp solution", "darkexp-calibration", "darkexp-mock")
 
 
 def plates_of(result: Result) -> tuple[Plate, ...]:
@@ -25,8 +30,9 @@ def plates_of(result: Result) -> tuple[Plate, ...]:
     ParameterError
         If no system makes results of this kind.
     """
+    if result.kind in TABLES_ONLY:
+        return ()
     if result.kind not in KINDS:
         message = f"no figures for a result of kind {result.kind!r}: expected one of {', '.join(KINDS)}"
         raise ParameterError(message)
-    plates: tuple[Plate, ...] = import_module(KINDS[result.kind]).plates(result)
-    return plates
+    return tuple(import_module(KINDS[result.kind]).plates(result))

@@ -122,7 +122,7 @@ def advance(kind, gap, log_x, p0, p1, p2, series, h, work):
 
 @njit(error_model="numpy")
 def look_up(phi0, log_scale, log_r, constants, log_v2):
-    """Write ln (V / V_-2)^2 of DARKexp, (rows, points): for a row the spline of its phi0, then the points."""
+    """Write ln (V / ``V_-2``)^2 of DARKexp, (rows, points): for a row the spline of its phi0, then the points."""
     c = constants.coefficients
     points, nearest, farthest = log_r.shape[0], np.min(log_r), np.max(log_r)
     own, v, beyond, at = np.empty(c.shape[1]), np.empty(points), np.empty(points), np.empty(points, np.int64)

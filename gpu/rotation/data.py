@@ -37,7 +37,8 @@ class Curves(NamedTuple):
 class Constants(NamedTuple):
     """The constants of nature and of convention, and DARKexp.
 
-    DARKexp has no closed form: ln V^2 in units of V(r_-2), over phi0 and ln(r / r_-2), is a uniform cubic B-spline.
+    DARKexp has no closed form: ln V^2 in units of V(``r_-2``), over phi0 and ln(r / ``r_-2``), is a uniform cubic
+    B-spline.
 
     Parameters
     ----------
@@ -48,9 +49,9 @@ class Constants(NamedTuple):
     core_age
         0.04 times the 14 Gyr of star formation of coreNFW, in kpc/(km/s).
     phi0_first, phi0_step, x_first, x_step
-        The nodes of the spline in phi0 and in ln(r / r_-2).
+        The nodes of the spline in phi0 and in ln(r / ``r_-2``).
     coefficients
-        (nodes in phi0 + 2, nodes in ln(r / r_-2) + 2) float64; from node i to i + 1 those from i to i + 3 count.
+        (nodes in phi0 + 2, nodes in ln(r / ``r_-2``) + 2) float64; from node i to i + 1 those from i to i + 3 count.
     """
 
     g: float

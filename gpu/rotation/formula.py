@@ -209,7 +209,7 @@ def extended(beyond, step, v, c0, c1, c2, c3):
 
 
 def log_v2_darkexp(log_x, phi0, constants):
-    """Return ln V^2 of DARKexp in units of V(r_-2), from its table; beyond, a power law in x, and NaN in phi0."""
+    """Return ln V^2 of DARKexp in units of V(``r_-2``), from its table; beyond, a power law in x, and NaN in phi0."""
     c = constants.coefficients
     i, u = place_phi0(phi0, constants)
     inside, j, v = place(log_x, constants)

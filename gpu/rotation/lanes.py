@@ -21,7 +21,7 @@ E4, E5 = -1.65339022054652515390e-06, 4.13813679705723846039e-08
 ROUNDER = 1.5 * 2.0**52
 #: Beyond these the exponential is no normal number.
 LOWEST, HIGHEST = -708.0, 709.0
-#: The rational function (atan(t) / t - 1) / t^2 in t^2 for |t| <= 0.66, tan(3 pi / 8), and what pi / 2 lacks.
+#: The rational function (atan(t) / t - 1) / t^2 in t^2 for t from -0.66 to 0.66, tan(3 pi / 8), and what pi / 2 lacks.
 P0, P1, P2 = -8.750608600031904122785e-01, -1.615753718733365076637e01, -7.500855792314704667340e01
 P3, P4 = -1.228866684490136173410e02, -6.485021904942025371773e01
 Q0, Q1, Q2 = 2.485846490142306297962e01, 1.650270098316988542046e02, 4.328810604912902668951e02

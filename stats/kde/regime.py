@@ -1,7 +1,7 @@
 r"""How many samples a kernel density estimate rests on, and the law that it follows from one data set to the next.
 
 The terms of the sum at a typical point are the Boltzmann weights of a random-energy model, with alpha = (ln n) / d. Let
-phi(lam) = (1/d) ln E exp(-lam |x - y|^2 / 2) at lam = 1/h^2, and I = lam phi' - phi. Then
+``phi(lam) = (1/d) ln E exp(-lam |x - y|^2 / 2)`` at lam = 1/h^2, and I = lam phi' - phi. Then
 
 - above h_CLT, I(2/h^2) < alpha, the central limit theorem holds;
 - below it the estimate has a tail of index mu < 2: its scatter is that of its rarest terms, and neither a bootstrap
@@ -79,7 +79,7 @@ def h_optimal(alpha: npt.ArrayLike) -> Floats:
 
 
 def tail_index(h: float, n: float, dim: int) -> float:
-    """Return the index mu of the tail of the kernels' values at a typical point, |x|^2 = d, of n Gaussian samples.
+    """Return the index mu of the tail of the kernels' values at a typical point, ``|x|^2 = d``, of n Gaussian samples.
 
     It is 2 h^2 d(ln F)/d(r^2) where the probability F to lie within r of x is 1/n, as for the nearest sample, and tends
     to (h / h_G)^2 in many dimensions. Below h_G the mean of 1 / `n_eff` over data sets is about 1 - mu. Further out in

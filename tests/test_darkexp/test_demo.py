@@ -23,24 +23,24 @@ def test_it_compares_every_quantity_of_every_galaxy(demo):
     pairs = set(zip(demo.truth["object"], demo.truth["quantity"], strict=True))
     assert pairs == {(f"mock-{i + 1:02d}", name) for i in range(GALAXIES) for name in QUANTITIES}
     catalogue = demo.result.tables["catalogue"]
-    nfw = catalogue[catalogue["profile"] == "NFW"]
+    darkexp = catalogue[catalogue["profile"] == "DARKexp"]
     for row in demo.truth:
-        own = nfw[nfw["galaxy"] == row["object"]][0]
-        assert row["recovered"] == own[row["quantity"]]
-        assert row["error"] == own[f"{row['quantity']}_err"]
-        assert str(catalogue[row["quantity"]].unit) == row["unit"] or row["unit"] == "solMass / solLum"
+        own, name = darkexp[darkexp["galaxy"] == row["object"]][0], row["quantity"]
+        assert row["recovered"] == own[f"{name}_p50"]
+        end = own[f"{name}_p84"] if row["truth"] > row["recovered"] else own[f"{name}_p16"]
+        assert row["error"] == pytest.approx(abs(end - row["recovered"]))
+        assert str(catalogue[name].unit or "") == row["unit"] or row["unit"] == "solMass / solLum"
 
 
 def test_the_summary_counts_what_the_result_says(demo):
-    best = demo.result.tables["galaxies"]["best_profile"]
-    assert f"lowest BIC in {np.sum(best == 'NFW')} of {GALAXIES}" in demo.summary
-    assert np.sum(best == "NFW") > GALAXIES / 2
-    assert len(demo.plates) >= 2
-    assert np.all(demo.result.tables["catalogue"]["converged"])
+    best, rows = demo.result.tables["galaxies"]["best_profile"], demo.result.tables["catalogue"]
+    assert f"lowest BIC in {np.sum(best == 'DARKexp')} of {GALAXIES}" in demo.summary
+    assert f"{np.sum(rows['converged'])} of {len(rows)} posteriors passed" in demo.summary
+    assert np.mean(rows["converged"]) > 0.8
+    assert {plate.name for plate in demo.plates} == {"rotation_curves", "phi0", "comparison"}
 
 
-def test_the_seed_decides(demo):
-    again, other = run(0), run(1)
-    np.testing.assert_array_equal(again.truth["recovered"], demo.truth["recovered"])
+def test_another_seed_passes_too(demo):
+    other = run(1)
     assert not np.any(other.truth["recovered"] == demo.truth["recovered"])
     assert passed(verdicts(other.truth))

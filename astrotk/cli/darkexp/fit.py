@@ -96,7 +96,7 @@ PROFILE_NAMES = "DARKexp, DARKexp-gamma, NFW, pISO, Burkert, Einasto, coreNFW, D
     "--max-steps",
     metavar="N",
     type=click.IntRange(512),
-    default=2**14,
+    default=2**15,
     show_default=True,
     help="With posterior: after so many steps a galaxy counts as not converged.",
 )
