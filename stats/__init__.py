@@ -1,1 +1,3 @@
-"""Statistics shared by every system: targets, priors, optimisation, resampling, plot style."""
+"""Statistics shared by every system: targets, priors, samplers, calibration, resampling, shards, plot style."""
+
+import gpu as gpu  # which decides how the threads of compiled loops wait

@@ -223,10 +223,11 @@ def _diagnose_one(halves: Array) -> tuple[Array, Array, Array]:
     order = np.argsort(draws, axis=1)
     ordered = np.take_along_axis(draws, order, axis=1)
     middle = draws.shape[1] // 2
-    folded = np.abs(draws - ordered[:, middle - 1 : middle + 1].mean(axis=1, keepdims=True))
-    folded_order = np.argsort(folded, axis=1)
+    folded = np.abs(ordered - ordered[:, middle - 1 : middle + 1].mean(axis=1, keepdims=True))
+    again = np.argsort(folded, axis=1, kind="stable")  # one run falls, one rises: timsort merges them in no time
+    folded_order = np.take_along_axis(order, again, axis=1)
     bulk = _normal_scores(ordered, order).reshape(shape)
-    fold = _normal_scores(np.take_along_axis(folded, folded_order, axis=1), folded_order).reshape(shape)
+    fold = _normal_scores(np.take_along_axis(folded, again, axis=1), folded_order).reshape(shape)
     tails = [draws <= ends[:, None] for ends in _sorted_quantiles(ordered)]
     with np.errstate(divide="ignore", invalid="ignore"):
         rhat = np.maximum(_pooled_rhat(bulk), _pooled_rhat(fold))
