@@ -7,8 +7,7 @@ who wants a posterior pays: emcee with the first half of its run as burn-in, our
 burn-in and judgement. The contestants take turns, medians.
 
 The rotation curve is NGC 3198 of SPARC (43 points), NFW (data at ASTROTK_DATA, by default ../shared/data). The Gaussian
-has five correlated parameters, in NumPy, and compiled. On a busy machine two threads wait long for each other unless
-OpenMP is told to wait passively. Run: OMP_WAIT_POLICY=PASSIVE python benchmarks/batch_sampler.py [rounds]
+has five correlated parameters, in NumPy, and compiled. Run: python benchmarks/batch_sampler.py [rounds]
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ Array = npt.NDArray[np.float64]
 BLUE, ORANGE = PALETTE[:2]
 #: Probability inside the contours.
 INSIDE = 0.95, 0.68
-#: Cells of a histogram along an axis, and by how many of them it is smoothed.
-CELLS, SMOOTH = 40, 1.4
+#: Cells of a histogram along an axis, the fewest for few draws, and by how many of them it is smoothed.
+CELLS, FEW_CELLS, SMOOTH = 40, 18, 1.4
 #: Axes end where so much of the draws is left out at each side.
 OUTSIDE = 0.002
 #: Stretches of time in which an ensemble is summed up.
@@ -149,6 +149,8 @@ def _label(ax: Axes, x: str, y: str) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
     ax.tick_params(axis="x", rotation=40)
     ax.set(xlabel=x, ylabel=y)
+    for label, text in ((ax.xaxis.label, x), (ax.yaxis.label, y)):
+        label.set_fontsize(min(12.0, 150.0 / max(len(text), 1)))  # long names do not run into each other
 
 
 def _note(ax: Axes, text: str, *, left: bool) -> None:
@@ -157,7 +159,7 @@ def _note(ax: Axes, text: str, *, left: bool) -> None:
 
 
 def _draw_one(ax: Axes, values: Array, limits: tuple[float, float], truth: float | None) -> None:
-    counts, edges = np.histogram(values, CELLS, limits)
+    counts, edges = np.histogram(values, _cells(values), limits)
     ax.stairs(counts, edges, fill=True, color=BLUE, alpha=0.25)
     ax.stairs(counts, edges, color=BLUE, linewidth=1.4)
     for quantile, dashes in ((0.16, ":"), (0.5, "-"), (0.84, ":")):
@@ -172,7 +174,7 @@ def _draw_one(ax: Axes, values: Array, limits: tuple[float, float], truth: float
 def _draw_two(
     ax: Axes, x: Array, y: Array, x_range: tuple[float, float], y_range: tuple[float, float], truth: tuple[Any, Any]
 ) -> None:
-    counts, x_edges, y_edges = np.histogram2d(x, y, CELLS, (x_range, y_range))
+    counts, x_edges, y_edges = np.histogram2d(x, y, _cells(x), (x_range, y_range))
     # Beyond an end of a prior there is nothing; mirrored there, the density does not fall towards it.
     density = gaussian_filter(counts, SMOOTH, mode="reflect")
     levels = _levels(density)
@@ -184,6 +186,11 @@ def _draw_two(
     for draw, value in ((ax.axvline, truth[0]), (ax.axhline, truth[1])):
         if value is not None:
             draw(value, color=ORANGE, linewidth=1.2)
+
+
+def _cells(values: Array) -> int:
+    """Return the cells along an axis: fewer for few draws, whose noise would be all that is seen."""
+    return min(CELLS, max(FEW_CELLS, int(values.size**0.5)))
 
 
 def _levels(density: Array) -> list[float] | None:
