@@ -120,6 +120,53 @@ def test_fit_writes_the_catalogue_of_the_contract(data: Path, fitted: tuple[Path
     assert len(lines[0]) == len(lines[1]) == len(lines[2])
 
 
+POSTERIOR = ("--profiles", "NFW", "--method", "posterior", "--max-steps", 512, "--figures", "none")
+
+
+def test_posteriors_have_the_columns_of_the_contract(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "posterior"
+    run = astrotk("fit", data, *POSTERIOR, "--jobs", 1, "--json", "--out", out)
+    assert run.code == 0, run
+    assert json.loads(run.stdout)["profiles"][0]["n_fits"] == 3
+    rows, _ = read_result_table(out / "catalogue.ecsv")
+    wanted = ["ess", "rhat", "converged", "at_bound", "delta_bic"]
+    assert set(wanted) | {f"ml_disk_{end}" for end in ("p16", "p50", "p84")} <= set(rows.colnames)
+    assert Result.read(out / "result.h5").arrays["draws"].shape[:2] == (3, 512)
+    assert not (out / "shards").exists(), "nothing is left to resume"
+
+
+def test_what_an_interrupted_run_left_is_resumed_when_asked(data: Path, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "posterior"
+    assert astrotk("fit", data, *POSTERIOR, "--jobs", 1, "--out", whole).code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # as if it had been killed just before
+        assert astrotk("fit", data, *POSTERIOR, "--jobs", 1, "--out", out).code == 0
+    (out / "catalogue.ecsv").unlink()
+    assert "shards" in error_of(astrotk("fit", data, *POSTERIOR, "--jobs", 1, "--out", out))
+    assert astrotk("fit", data, *POSTERIOR, "--jobs", 1, "--resume", "--out", out).code == 0
+    first, second = (read_result_table(folder / "catalogue.ecsv")[0] for folder in (whole, out))
+    for name in wanted(first):
+        np.testing.assert_array_equal(first[name], second[name], name)
+
+
+def wanted(table: Table) -> list[str]:
+    return [name for name in table.colnames if table[name].dtype.kind in "fib"]
+
+
+def test_dask_by_address(data: Path, tmp_path: Path) -> None:
+    """--dask alone, whatever the number of cores; the bits are those of this process."""
+    distributed = pytest.importorskip("distributed")
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert astrotk("fit", data, *POSTERIOR, "--jobs", 1, "--out", here).code == 0
+    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, protocol="tcp")
+    with cluster:
+        run = astrotk("fit", data, *POSTERIOR, "--dask", cluster.scheduler_address, "--out", there)
+    assert run.code == 0, run
+    first, second = (read_result_table(folder / "catalogue.ecsv")[0] for folder in (here, there))
+    for name in wanted(first):
+        np.testing.assert_array_equal(first[name], second[name], name)
+
+
 def test_evaluate_finds_the_chi2_of_fit(data: Path, fitted: tuple[Path, Run], tmp_path: Path) -> None:
     catalogue = fitted[0] / "catalogue.ecsv"
     run = astrotk("evaluate", catalogue, "--data", data, "-o", tmp_path / "again.ecsv")

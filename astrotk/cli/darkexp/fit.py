@@ -185,7 +185,7 @@ def fit(
             from astrotk.darkexp.posterior import fit_posterior
             from stats.parallel import open_executor
 
-            with open_executor(jobs, dask=dask) as executor:
+            with open_executor(1 if dask else jobs, dask=dask) as executor:
                 result = fit_posterior(
                     curves,
                     chosen,
