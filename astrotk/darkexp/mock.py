@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -122,23 +123,19 @@ def observe(
     truth
         A row a galaxy, with the columns of the catalogue and the parameters of the target by their names.
     """
-    model = RotationModel(template, profile)
-    target, objects = model.target, np.arange(len(template))
-    theta = np.empty((len(template), target.dim))
-    noise = np.empty_like(template.v_obs)
-    for o in objects:
-        rng = stream(seed, f"truth/{template.name[o]}")
-        theta[o] = target.transform(rng.uniform(size=(1, 1, target.dim)), objects[[o]])[0, 0]
+
+    def place(model: RotationModel, theta: Array, o: int, rng: np.random.Generator) -> None:
         v200, c200 = typical_halo(log_m200[o], rng)
         if model.coordinates == formula.VIRIAL:
-            theta[o, :2] = np.log10([v200, c200])
-        else:
-            theta[o, :2] = np.log10(v200 / (10 * H0) / c200), 0.0
-            scales, shape = model.halos(model.rows(theta[o][None, None], objects[[o]])[0], objects[[o]])
-            per_v_s = np.sqrt(scales[0, 1] * profile.h(c200, *shape[0]) / c200)
-            theta[o, 1] = np.log10(v200 / per_v_s)
-        noise[template.points(int(o))] = rng.normal(size=template.n_points[o])
-    return _seen(model, theta, noise)
+            theta[:2] = np.log10([v200, c200])
+            return
+        theta[:2] = np.log10(v200 / (10 * H0) / c200), 0.0
+        own = np.array([o])
+        scales, shape = model.halos(model.rows(theta[None, None], own)[0], own)
+        per_v_s = np.sqrt(scales[0, 1] * profile.h(c200, *shape[0]) / c200)
+        theta[1] = np.log10(v200 / per_v_s)
+
+    return _observe(template, profile, seed, "truth", place)
 
 
 def observe_from_prior(template: RotationCurves, profile: Profile, *, seed: int = 0) -> tuple[RotationCurves, Table]:
@@ -158,22 +155,28 @@ def observe_from_prior(template: RotationCurves, profile: Profile, *, seed: int 
     truth
         A row a galaxy, with the columns of the catalogue and the parameters of the target by their names.
     """
+    return _observe(template, profile, seed, "prior")
+
+
+def _observe(
+    template: RotationCurves,
+    profile: Profile,
+    seed: int,
+    purpose: str,
+    place: Callable[[RotationModel, Array, int, np.random.Generator], None] | None = None,
+) -> tuple[RotationCurves, Table]:
+    """Draw parameters from their priors, let `place` change those of the halo, and observe."""
     model = RotationModel(template, profile)
     target, objects = model.target, np.arange(len(template))
-    theta = np.empty((len(template), target.dim))
-    noise = np.empty_like(template.v_obs)
-    for o in objects:
-        rng = stream(seed, f"prior/{template.name[o]}")
+    theta, v_obs = np.empty((len(template), target.dim)), np.empty_like(template.v_obs)
+    for o in range(len(template)):
+        rng, points = stream(seed, f"{purpose}/{template.name[o]}"), template.points(o)
         theta[o] = target.transform(rng.uniform(size=(1, 1, target.dim)), objects[[o]])[0, 0]
-        noise[template.points(int(o))] = rng.normal(size=template.n_points[o])
-    return _seen(model, theta, noise)
-
-
-def _seen(model: RotationModel, theta: Array, noise: Array) -> tuple[RotationCurves, Table]:
-    """Return the curves of parameters (galaxy, dim) with standard normal errors (points,), and the table of truths."""
-    template, objects = model.curves, np.arange(len(model.curves))
-    v = np.concatenate([model.components(theta[o], int(o))["total"] for o in objects])
+        if place is not None:
+            place(model, theta[o], o, rng)
+        noise = rng.normal(size=template.n_points[o])
+        v_obs[points] = model.components(theta[o], o)["total"] + template.e_v_obs[points] * noise
     truth = Table({"galaxy": template.name, **model.describe(theta, objects)})
-    for k, name in enumerate(model.target.names):
+    for k, name in enumerate(target.names):
         truth[name] = theta[:, k]
-    return replace(template, v_obs=v + template.e_v_obs * noise), truth
+    return replace(template, v_obs=v_obs), truth

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from astrotk.cli import options
-from astrotk.cli.darkexp.shared import galaxies_option, plain, read
+from astrotk.cli.darkexp.shared import galaxies_option, plain, read, template_option
 
 __all__ = ("calibrate",)
 
@@ -18,14 +18,7 @@ __all__ = ("calibrate",)
 @click.option(
     "-n", "--count", metavar="N", type=click.IntRange(20), default=300, show_default=True, help="Mock galaxies."
 )
-@click.option(
-    "--template",
-    metavar="PATH",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Real galaxies, as for 'fit', whose radii, errors and baryons the mocks take in turn; by default disks are "
-    "made up. Repeatable.",
-)
+@template_option
 @galaxies_option
 @options.out("darkexp-calibration", "Folder to write into.")
 @options.seed()

@@ -23,6 +23,7 @@ __all__ = (
     "plain",
     "read",
     "tell_rejected",
+    "template_option",
     "write_rejected",
 )
 
@@ -59,6 +60,14 @@ galaxies_option = click.option(
     type=click.Path(path_type=Path),
     help="Galaxy table: distances, inclinations, their errors, luminosities. By default SPARC_Lelli2016c.mrt "
     "in PATH or its parent, with Bulges.mrt beside it.",
+)
+template_option = click.option(
+    "--template",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Real galaxies, as for 'fit', whose radii, errors and baryons the mocks take in turn; by default disks are "
+    "made up. Repeatable.",
 )
 POINT_NAMES = "galaxy, distance, r, v_obs, e_v_obs, v_gas, v_disk, v_bulge"
 

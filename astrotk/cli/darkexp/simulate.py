@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from astrotk.cli import options
-from astrotk.cli.darkexp.shared import POINT_NAMES, galaxies_option, mapping, read
+from astrotk.cli.darkexp.shared import POINT_NAMES, galaxies_option, mapping, read, template_option
 
 __all__ = ("simulate",)
 
@@ -18,14 +18,7 @@ __all__ = ("simulate",)
 @click.option(
     "-n", "--count", metavar="N", type=click.IntRange(1), default=20, show_default=True, help="Mock galaxies."
 )
-@click.option(
-    "--template",
-    metavar="PATH",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Real galaxies, as for 'fit', whose radii, errors and baryons the mocks take in turn; by default disks are "
-    "made up. Repeatable.",
-)
+@template_option
 @galaxies_option
 @mapping("--map", "column_map", f"Name a column of the template, for one of {POINT_NAMES}; repeatable.")
 @click.option(
