@@ -27,7 +27,7 @@ def local_density(result: Result) -> Plate:
     sure = np.asarray(local["converged"], dtype=bool)
     for mine, color, label in ((sure, PALETTE[0], "median and 68 %"), (~sure, SOFT, "not converged")):
         if np.any(mine):
-            spread = [(middle - low)[mine], (high - middle)[mine]]
+            spread = np.stack([middle - low, high - middle])[:, mine]
             ax.errorbar(middle[mine], y[mine], xerr=spread, fmt="o", color=color, markersize=6, label=label)
     ax.plot(local["rho_local_gev"], y, "|", color=INK, markersize=11, label="maximum a posteriori")
     ax.set_yticks(y, list(local["profile"]))
