@@ -243,8 +243,8 @@ def shape(result: Result) -> Plate:
         if np.any(which):
             p16, p50, p84 = (np.asarray(rows[f"phi0_{end}"])[which] for end in ("p16", "p50", "p84"))
             left.errorbar(
-                v[which], p50, np.stack([p50 - p16, p84 - p50]), fmt=marker, color=color, markersize=3.6, elinewidth=0.8,
-                markerfacecolor=None if filled else "none", alpha=0.9 if filled else 0.55,
+                v[which], p50, np.stack([p50 - p16, p84 - p50]), fmt=marker, color=color, markersize=3.6,
+                elinewidth=0.8, markerfacecolor=None if filled else "none", alpha=0.9 if filled else 0.55,
                 label=f"{np.sum(which)} {label}",
             )  # fmt: skip
     cells = np.linspace(*PHI0_TABLE, 40)

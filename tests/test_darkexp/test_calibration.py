@@ -43,7 +43,7 @@ def test_three_hundred_mocks(name):
 
 @pytest.mark.slow
 def test_errors_that_are_too_small_are_caught(monkeypatch):
-    """Planted: the fit believes velocities three times better than they are; most halos of the prior ask for so much."""
+    """Planted: the fit believes velocities three times better than they are."""
     observed = calibration.observe_from_prior
 
     def optimistic(*args, **kwargs):
