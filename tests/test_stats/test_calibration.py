@@ -89,7 +89,7 @@ def test_a_stretch_without_its_factor_converges_but_is_not_calibrated():
         return -np.sum(theta**2, axis=-1)
 
     target = Target(tuple(names()), (Uniform(-50.0, 50.0),) * DIM, ["mock"], loglike)
-    truth, centre, _ = mocks(200, seed=4)  # so few that the one run is exact enough for all
+    truth, centre, _ = mocks(400, seed=4)  # few enough that the one run is exact enough for all
     verdicts, rng = {}, np.random.default_rng(4)
     for moves in (emcee.moves.StretchMove(), UnweightedStretch()):
         run = sample(target, seed=5, moves=moves, walkers=16, max_steps=8192, gate=Gate(taus=5))
@@ -97,9 +97,9 @@ def test_a_stretch_without_its_factor_converges_but_is_not_calibrated():
         own = run.draws[0, rng.integers(0, run.draws.shape[1], size=(len(truth), 400))]
         verdicts[type(moves).__name__] = calibrate(truth, centre[:, None] + own, names())
     assert verdicts["StretchMove"].calibrated.all()
-    assert not verdicts["UnweightedStretch"].calibrated.all()
-    assert np.min(verdicts["UnweightedStretch"].sigmas[0]) < -4
-    assert np.all(verdicts["UnweightedStretch"].sigmas[0] < -1.5)
+    assert not verdicts["UnweightedStretch"].calibrated.any()
+    assert verdicts["UnweightedStretch"].p.min() < 1e-4
+    assert np.all(verdicts["UnweightedStretch"].sigmas[0] < -3)
 
 
 def test_neighbours_that_are_alike_matter_little():
